@@ -1,0 +1,20 @@
+// One host of a pair behind one warm connection: probe it, do a step on it. Each call has a deadline and never throws.
+// Comes from src/monitor.ts and src/agent.ts; goes on to dialect.ts (what to say) and evidence.ts (what an error means).
+
+import type { Evidence } from '../core/observation.ts';
+import type { Host } from '../core/pair.ts';
+import type { Applied, Step } from '../core/step.ts';
+
+/** What a round needs of a host. */
+export interface Server {
+  readonly host: Host;
+  /** One look, in at most one connect timeout when the host is silent. Opens a connection only when there is none. */
+  probe(): Promise<Evidence>;
+  /** Does one step; bounded. A step whose answer did not come is a Failure and may still happen: look again. */
+  apply(step: Step): Promise<Applied>;
+  /** True when the established connection broke since the last successful probe. */
+  readonly connectionBroke: boolean;
+  /** Called when the established connection breaks. */
+  onBroken(listener: () => void): void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,52 @@
+// The board: the pair's keys in Redis, in the words of the domain. redis.ts implements it; memory.ts does so for tests.
+// Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
+
+import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import type { Observation } from '../core/observation.ts';
+import type { Epoch, Host, Pair } from '../core/pair.ts';
+
+/** What wakes a loop: an observation or a decision of a pair (null: the connection came back, look at everything). */
+export interface WakeEvent {
+  readonly kind: 'observed' | 'decided' | 'message' | 'reconnected';
+  readonly uniqsign: string | null;
+}
+
+export type CommitOutcome = { readonly kind: 'committed' } | { readonly kind: 'conflict'; readonly board: Board };
+
+/** A pair as an agent finds it on the board. */
+export interface FoundPair {
+  readonly uniqsign: string;
+  readonly board: Board;
+  readonly policy: Policy;
+}
+
+export interface Store {
+  /** monitor: writes servicemode, primaryhost, secondaryhost, members from the configuration where they differ. True when it wrote. */
+  describe(pair: Pair, servicemode: 0 | 1): Promise<boolean>;
+  /** monitor: writes the `-check` hashes in one step and publishes the `observed` wake-up. */
+  putObservations(uniqsign: string, observations: readonly Observation[]): Promise<void>;
+  /** The last observation of each host; null where there is none or it cannot be understood (then `garbage` was told). */
+  observations(uniqsign: string, hosts: readonly Host[]): Promise<(Observation | null)[]>;
+  board(uniqsign: string): Promise<Board>;
+  /**
+   * One atomic step: compares the board's epoch with `expected` (number and id; null: there must be none), and writes epoch,
+   * reasons, policy, mode, master, publishes the contract's message and the `decided` wake-up.
+   */
+  commitRoles(uniqsign: string, decision: Decision, expected: Epoch | null, policy: Policy): Promise<CommitOutcome>;
+  /** Takes or renews the lead of a pair's identify for `ttlMs`. False: somebody else leads. */
+  lead(uniqsign: string, owner: string, ttlMs: number): Promise<boolean>;
+  /** Gives the lead up if `owner` has it. */
+  resign(uniqsign: string, owner: string): Promise<void>;
+  /** agent: every pair on the board that has roles and belongs to this store's topic. */
+  findPairs(): Promise<FoundPair[]>;
+  /** agent: one pair again, right before acting on it; null when it is gone. */
+  findPair(uniqsign: string): Promise<FoundPair | null>;
+  /** agent: answers a decision; dropped (false) when the board's epoch is another one by now. */
+  putReport(uniqsign: string, report: Report): Promise<boolean>;
+  /** agent: which host's I/O thread we stopped for a drain, so that it is ours to start again; null clears. */
+  putIoStopped(uniqsign: string, host: Host | null): Promise<void>;
+  ioStopped(uniqsign: string): Promise<Host | null>;
+  /** Calls back on events; the returned function ends it. */
+  watch(listener: (event: WakeEvent) => void): Promise<() => Promise<void>>;
+  close(): Promise<void>;
+}
