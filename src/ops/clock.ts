@@ -1,4 +1,6 @@
-// Time and chance as values handed in, so that the simulator can own them. The system's are in ops/clock.ts.
+// Time and chance as values handed in, so that the simulator can own them; the system's own are at the end.
+
+import { randomUUID } from 'node:crypto';
 
 export interface Clock {
   /** Unix milliseconds; may jump. For dates that travel. */
@@ -15,3 +17,31 @@ export interface Random {
   /** A fresh id: 32 lowercase hex digits. */
   id(): string;
 }
+
+/** Beyond this Node's timers overflow and fire at once; nothing here sleeps for 24 days in earnest. */
+const LONGEST_SLEEP_MS = 2 ** 31 - 1;
+
+export const systemClock: Clock = {
+  wall: () => Date.now(),
+  monotonic: () => performance.now(),
+  sleep: (ms, signal) =>
+    new Promise((resolve) => {
+      if (signal?.aborted) {
+        resolve();
+        return;
+      }
+      // The listener is taken off again: a signal that lives as long as the daemon must not collect one per sleep.
+      const end = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', end);
+        resolve();
+      };
+      const timer = setTimeout(end, Math.min(Math.max(ms, 0), LONGEST_SLEEP_MS));
+      signal?.addEventListener('abort', end);
+    }),
+};
+
+export const systemRandom: Random = {
+  next: () => Math.random(),
+  id: () => randomUUID().replaceAll('-', ''),
+};
