@@ -1,0 +1,348 @@
+// One round of `mmm agent` for one pair: compare what is wanted with what is on both servers, do the difference, read it back.
+// Comes from ops/supervise.ts, woken by messages, at every interval, for every pair that src/agent-pairs.ts found;
+// core/reconcile.ts says what to do next, mysql/server.ts does it. A message is never obeyed, it only wakes (L2).
+
+import type { Board, Report } from './core/decision.ts';
+import type { Log } from './core/log.ts';
+import type { Evidence, Facts } from './core/observation.ts';
+import { isAlive } from './core/observation.ts';
+import type { Host, Roles } from './core/pair.ts';
+import { type Next, nextStep, type Progress } from './core/reconcile.ts';
+import type { Applied, Step } from './core/step.ts';
+import type { Server } from './mysql/server.ts';
+import type { Clock } from './ops/clock.ts';
+import type { FoundPair, Store } from './store/store.ts';
+import { encodeMessage } from './store/wire.ts';
+
+/** How many steps one round does at most; a change needs about eight. */
+const STEPS_PER_ROUND = 40;
+/** Evidence older than this is looked at again before a host is opened. */
+const OPENING_EVIDENCE_MS = 1_000;
+/** A monitor's observation older than this says nothing (contract: 30 s). */
+const FRESH_MS = 30_000;
+/** Replication that stops again at once is started at most this often. */
+const HEAL_GAP_MS = 10_000;
+/** A silent host that may wake up writable is asked again without a pause, but not for ever. */
+const VIGIL_MS = 600_000;
+const VIGIL_GAP_MS = 100;
+
+export interface Mailer {
+  /** Queues a mail; never waits and never throws. */
+  send(subject: string, body: string): void;
+}
+
+export interface AgentParts {
+  readonly uniqsign: string;
+  readonly store: Store;
+  /** The warm connection to a host; the same one for the same host. */
+  readonly serverFor: (host: Host) => Server;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly mailer: Mailer;
+  /** This agent's name, as reports show it. */
+  readonly name: string;
+  readonly connectTimeoutMs: number;
+}
+
+/** What is known of one host at one time. */
+interface Look {
+  readonly evidence: Evidence;
+  /** When the probe ended, by the monotonic clock. */
+  readonly atMs: number;
+}
+
+/** What is remembered of one decision while it is carried out. */
+interface Work {
+  /** Names the decision; another one starts from nothing. */
+  readonly key: string;
+  receivedBefore: Progress['receivedBefore'];
+  drainSinceMs: number | null;
+  closedSinceMs: number | null;
+  /** The active was seen open under this decision. */
+  wasOpen: boolean;
+  /** This agent opened it, so it is the one that mails. */
+  opened: boolean;
+  /** Clauses of what was done, for report and mail. */
+  readonly done: string[];
+  /** The last thing that was said about holding. */
+  said: string;
+  mailed: string;
+}
+
+/** Makes the pair's round. */
+export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Promise<{ nextMs?: number }> {
+  const { uniqsign, store, clock, log } = parts;
+  const boots = new Map<Host, string>();
+  const restarted = new Set<Host>();
+  const healedAtMs = new Map<string, number>();
+  let work = newWork('');
+  let silentSinceMs: number | null = null;
+
+  async function look(host: Host): Promise<Look> {
+    const evidence = await parts.serverFor(host).probe();
+    if (evidence.kind === 'answered') {
+      const { uuid, startedSec } = evidence.facts.boot;
+      const boot = `${uuid}/${startedSec}`;
+      const known = boots.get(host);
+      if (known !== undefined && known !== boot) restarted.add(host);
+      boots.set(host, boot);
+    }
+    return { evidence, atMs: clock.monotonic() };
+  }
+
+  return async (signal) => {
+    const found = await store.findPair(uniqsign);
+    const roles = found?.board.roles ?? null;
+    if (found === null || roles === null) return {};
+    const key = keyOf(found.board);
+    if (key !== work.key) work = newWork(key);
+
+    let [active, passive] = await Promise.all([look(roles.active), look(roles.passive)]);
+    for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
+      if (isOpen(active.evidence)) work.wasOpen = true;
+      const next = nextStep(await situationOf(parts, found, roles, work, active.evidence, passive.evidence, restarted));
+      if (next.kind !== 'step') {
+        if (next.kind === 'hold' && next.draining) work.drainSinceMs ??= clock.monotonic();
+        await conclude(parts, found, roles, work, next);
+        break;
+      }
+      const { step } = next;
+      if (step.do === 'open') {
+        // A host that came back while the other was drained must be seen now, not after the opening.
+        const nowMs = clock.monotonic();
+        const passiveIsOld = passive.evidence.kind !== 'answered' && nowMs - passive.atMs > OPENING_EVIDENCE_MS;
+        if (passiveIsOld || nowMs - active.atMs > OPENING_EVIDENCE_MS) {
+          [active, passive] = await Promise.all([look(roles.active), look(roles.passive)]);
+          continue;
+        }
+      }
+      if (isHealing(step) && isOpen(active.evidence)) {
+        const lastMs = healedAtMs.get(`${step.do} ${step.host}`);
+        if (lastMs !== undefined && clock.monotonic() - lastMs < HEAL_GAP_MS) {
+          await conclude(parts, found, roles, work, { kind: 'settled' });
+          break;
+        }
+        healedAtMs.set(`${step.do} ${step.host}`, clock.monotonic());
+      }
+      // Read right before acting: a decision that was replaced meanwhile changes nothing (S3).
+      const present = await store.findPair(uniqsign);
+      if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };
+
+      const beganMs = clock.monotonic();
+      const applied = await doStep(parts, work, step, step.host === roles.active ? active : passive);
+      const tookMs = clock.monotonic() - beganMs;
+      tell(parts, work, next, applied, tookMs);
+      if (step.do === 'start-replication' && applied.kind === 'done') restarted.delete(step.host);
+      const both = tookMs > OPENING_EVIDENCE_MS;
+      [active, passive] = await Promise.all([
+        both || step.host === roles.active ? look(roles.active) : active,
+        both || step.host === roles.passive ? look(roles.passive) : passive,
+      ]);
+      // What is refused or unclear starts again from the top, at the next interval; a wait merely goes on.
+      if (applied.kind !== 'done' && !isWaiting(step)) return {};
+    }
+    if (passive.evidence.kind !== 'silent') {
+      silentSinceMs = null;
+      return {};
+    }
+    silentSinceMs ??= clock.monotonic();
+    return clock.monotonic() - silentSinceMs < VIGIL_MS ? { nextMs: VIGIL_GAP_MS } : {};
+  };
+
+  /** Says how it ended: a report for identify and status, a line on change, a mail for whoever has to know. */
+  async function conclude(
+    { name, mailer }: AgentParts,
+    found: FoundPair,
+    roles: Roles,
+    current: Work,
+    next: Exclude<Next, { kind: 'step' }>,
+  ): Promise<void> {
+    const outcome = next.kind === 'settled' ? 'opened' : next.outcome;
+    const why = next.kind === 'settled' ? current.done.join('; ') || 'found as wanted' : next.why;
+    if (outcome !== 'opened' && current.said !== why) {
+      current.said = why;
+      log.warn(`${outcome === 'failed' ? 'change failed' : 'nothing is changed'}: ${why}`, {
+        event: outcome,
+        host: roles.active,
+      });
+    }
+    if (outcome === 'opened' && current.said !== '') {
+      current.said = '';
+      log.info(`${roles.active} is the active as wanted; the trouble is over`, {
+        event: 'settled',
+        host: roles.active,
+      });
+    }
+    const { board } = found;
+    if (board.epoch !== null && !isAnswered(board, outcome, roles.active, why)) {
+      const report: Report = {
+        epoch: board.epoch,
+        outcome,
+        host: roles.active,
+        why,
+        atMs: clock.wall(),
+        agent: name,
+      };
+      await store.putReport(uniqsign, report);
+    }
+    if (outcome === 'opened' ? current.opened : board.epoch !== null) {
+      if (current.mailed !== outcome) {
+        current.mailed = outcome;
+        const message = encodeMessage({ roles, uniqsign });
+        mailer.send('mmm-manager change', `${message}\n\n${outcome}: ${why}\n`);
+      }
+    }
+  }
+
+  function tell(
+    { name }: AgentParts,
+    current: Work,
+    next: Next & { kind: 'step' },
+    applied: Applied,
+    tookMs: number,
+  ): void {
+    const { step, why } = next;
+    const ms = Math.round(tookMs);
+    const fields = { host: step.host, step: step.do, ms, agent: name };
+    if (applied.kind === 'done') {
+      const clause = `${step.host}: ${applied.did} (${ms} ms)`;
+      current.done.push(clause);
+      log.info(`${clause}, because ${why}`, { event: eventOf(step), ...fields });
+      return;
+    }
+    const reason = applied.kind === 'not-done' ? applied.why : `${applied.code}: ${applied.message}`;
+    const line = `${step.host}: could not ${step.do}: ${reason}`;
+    if (isWaiting(step)) {
+      log.debug(line, fields);
+    } else if (current.said !== line) {
+      current.said = line;
+      log.warn(`${line}; it is tried again`, { event: 'not-done', ...fields });
+    }
+  }
+
+  async function doStep({ serverFor }: AgentParts, current: Work, step: Step, seen: Look): Promise<Applied> {
+    const nowMs = clock.monotonic();
+    if (step.do === 'stop-io') {
+      // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
+      await store.putIoStopped(uniqsign, step.host);
+      if (seen.evidence.kind === 'answered') current.receivedBefore = seen.evidence.facts.replication;
+    }
+    if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
+    const applied = await serverFor(step.host).apply(step);
+    if (applied.kind !== 'done') return applied;
+    if (step.do === 'close') current.closedSinceMs = clock.monotonic();
+    if (step.do === 'open') {
+      current.opened = true;
+      current.closedSinceMs = null;
+    }
+    if (step.do === 'start-io') {
+      current.receivedBefore = null;
+      current.drainSinceMs = null;
+      await store.putIoStopped(uniqsign, null);
+    }
+    return applied;
+  }
+}
+
+function newWork(key: string): Work {
+  return {
+    key,
+    receivedBefore: null,
+    drainSinceMs: null,
+    closedSinceMs: null,
+    wasOpen: false,
+    opened: false,
+    done: [],
+    said: '',
+    mailed: '',
+  };
+}
+
+async function situationOf(
+  { uniqsign, store, clock, connectTimeoutMs }: AgentParts,
+  { board, policy }: FoundPair,
+  roles: Roles,
+  work: Work,
+  active: Evidence,
+  passive: Evidence,
+  restarted: ReadonlySet<Host>,
+) {
+  const nowMs = clock.monotonic();
+  const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
+  const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';
+  return {
+    roles,
+    active,
+    passive,
+    incumbent: work.wasOpen || board.opened === roles.active,
+    passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
+    ioStopped: stopped ? await store.ioStopped(uniqsign) : null,
+    passiveRestarted: restarted.has(roles.passive),
+    policy,
+    progress: {
+      receivedBefore: work.receivedBefore,
+      drainingSec: seconds(work.drainSinceMs),
+      closedSec: seconds(work.closedSinceMs),
+    },
+    openWithinSec: (2 * connectTimeoutMs + OPENING_EVIDENCE_MS) / 1000,
+  };
+}
+
+/** The monitors call the host unreachable, and lately: only then may it be passed over unfenced. */
+async function isGone(store: Store, uniqsign: string, host: Host, nowMs: number): Promise<boolean> {
+  const [observation] = await store.observations(uniqsign, [host]);
+  if (!observation) return false;
+  return !isAlive(observation.evidence) && Math.abs(nowMs - observation.atMs) <= FRESH_MS;
+}
+
+function ioOf(evidence: Evidence): string | undefined {
+  return evidence.kind === 'answered' ? evidence.facts.replication?.io : undefined;
+}
+
+function isOpen(evidence: Evidence): evidence is { kind: 'answered'; facts: Facts } {
+  return evidence.kind === 'answered' && !evidence.facts.readOnly;
+}
+
+/** A decision by its epoch; one of a Perl identify, which has none, by its roles. */
+function keyOf({ epoch, roles }: Board): string {
+  return JSON.stringify([epoch?.number ?? null, epoch?.id ?? null, roles?.active ?? null, roles?.passive ?? null]);
+}
+
+function isAnswered({ epoch, report }: Board, outcome: Report['outcome'], host: Host, why: string): boolean {
+  if (report === null || report.epoch.number !== epoch?.number || report.epoch.id !== epoch.id) return false;
+  return report.outcome === outcome && report.host === host && (outcome === 'opened' || report.why === why);
+}
+
+function isHealing(step: Step): boolean {
+  return step.do === 'start-io' || step.do === 'start-replication';
+}
+
+function isWaiting(step: Step): boolean {
+  return step.do === 'await-applied' || step.do === 'await-received';
+}
+
+/** What the timeline of a failover calls it. */
+function eventOf(step: Step): string {
+  switch (step.do) {
+    case 'block':
+      return 'blocked';
+    case 'release':
+      return 'released';
+    case 'close':
+      return 'fenced';
+    case 'start-sql':
+    case 'stop-io':
+      return 'draining';
+    case 'await-received':
+      return 'received';
+    case 'await-applied':
+      return 'drained';
+    case 'open':
+      return 'opened';
+    case 'start-io':
+    case 'start-replication':
+      return 'healed';
+    default:
+      return step satisfies never;
+  }
+}

@@ -1,0 +1,281 @@
+// What the agent does next, from what is wanted and what is: fence the old active, drain the new one, open it, heal.
+// Comes from src/agent.ts, which probes, asks for one step, does it (mysql/server.ts), probes again and asks again; so each
+// step is derived from facts, can be cut off anywhere and run twice. Order is safety here: see each branch.
+
+import type { Policy } from './decision.ts';
+import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
+import { isAlive } from './observation.ts';
+import type { Host, Roles } from './pair.ts';
+import { hasReceived, isApplied } from './replication.ts';
+import { replicatesFrom } from './source.ts';
+import type { Step } from './step.ts';
+
+/** How long a planned change may keep a pair without a writer before it is taken back, seconds. */
+export const SWITCHOVER_DEADLINE_SEC = 10;
+
+/** What the agent remembers between the steps of one decision. */
+export interface Progress {
+  /** The replication state noted right before the I/O thread was stopped for the drain; null before that. */
+  readonly receivedBefore: Pick<Replication, 'received' | 'receivedGtid'> | null;
+  /** Seconds since the drain of the host to be opened began; 0 before. */
+  readonly drainingSec: number;
+  /** Seconds since the old active was closed for this change; 0 when it was not closed by it. */
+  readonly closedSec: number;
+}
+
+/** Everything that the next step is derived from. */
+export interface Situation {
+  readonly roles: Roles;
+  readonly active: Evidence;
+  readonly passive: Evidence;
+  /** The active was already open under these roles, so that it holds all that was acknowledged since. */
+  readonly incumbent: boolean;
+  /** The monitors, too, see the passive-to-be as unreachable, freshly: it may be passed over without a fence. */
+  readonly passiveGone: boolean;
+  /** Whose I/O thread an agent stopped for a drain. */
+  readonly ioStopped: Host | null;
+  /** The passive started anew while this agent watched; its replication is then ours to start, once. */
+  readonly passiveRestarted: boolean;
+  readonly policy: Policy;
+  readonly progress: Progress;
+  /** How long an opening may be under way before it must do nothing, seconds. */
+  readonly openWithinSec: number;
+}
+
+/** The next step, or why there is none. */
+export type Next =
+  | { readonly kind: 'step'; readonly step: Step; readonly why: string }
+  /** The active takes writes and nothing is left to do for now. */
+  | { readonly kind: 'settled' }
+  /** Nothing is changed; `failed` when a change was begun and identify should take it back. */
+  | {
+      readonly kind: 'hold';
+      readonly outcome: 'held' | 'failed';
+      readonly why: string;
+      /** The drain cannot go on: its time runs all the same. */
+      readonly draining?: true;
+    };
+
+/** One next step towards `roles`. Pure; never throws. */
+export function nextStep(situation: Situation): Next {
+  const { roles, active, passive } = situation;
+  if (active.kind !== 'answered') {
+    // Closing the other host now would leave nobody writable: whatever it is, it stays as it is (L3).
+    return hold(`${roles.active} cannot be opened: ${active.message}; ${roles.passive} is left as it is`);
+  }
+  if (!active.facts.readOnly) return keepOpen(situation, active.facts);
+  if (passive.kind === 'answered') {
+    return passive.facts.readOnly
+      ? openBesideClosed(situation, active.facts, passive.facts)
+      : takeOver(situation, active.facts, passive.facts);
+  }
+  if (situation.incumbent) {
+    // It restarted read only; nobody else was opened since, so it needs no drain and nobody to be fenced.
+    return open(situation, active.facts, `${roles.active} was the active already and came back read only`);
+  }
+  if (isAlive(passive)) {
+    return hold(
+      `${roles.passive} is alive but cannot be closed (${passive.message}), so ${roles.active} is not opened`,
+    );
+  }
+  if (!situation.passiveGone) {
+    // Silent to this agent alone: it may be taking writes, and another agent may reach it.
+    return hold(
+      `${roles.passive} does not answer this agent (${passive.message}), but the monitors do not call it unreachable; ${roles.active} is not opened`,
+    );
+  }
+  return drainThenOpen(situation, active.facts, `${roles.passive} is unreachable (${passive.message})`);
+}
+
+/** The active is open: close a second writer first, then put accounts and replication right. */
+function keepOpen(situation: Situation, active: Facts): Next {
+  const { roles, passive } = situation;
+  if (passive.kind === 'answered') {
+    if (!passive.facts.readOnly) return fence(situation, passive.facts, `${roles.active} is the active and open`);
+    if (opens(passive.facts)) {
+      return step({ do: 'block', host: roles.passive }, `accounts on the passive ${roles.passive} are not blocked`);
+    }
+  }
+  if ((active.accounts?.blocked ?? 0) > 0) {
+    return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
+  }
+  if (passive.kind === 'answered') return heal(situation, active, passive.facts);
+  return { kind: 'settled' };
+}
+
+/** Replication runs again both ways, but towards a host only once that host is known to be closed [F5]. */
+function heal(situation: Situation, active: Facts, passive: Facts): Next {
+  const { roles } = situation;
+  const onActive = active.replication;
+  if (onActive !== null && replicatesFrom(onActive, roles.passive, passive.serverId)) {
+    if (onActive.io === 'No' && onActive.sql === 'No') {
+      return step(
+        { do: 'start-replication', host: roles.active },
+        `both replication threads of the active ${roles.active} are stopped`,
+      );
+    }
+    if (onActive.io === 'No' && onActive.ioError.code === 0) {
+      return step(
+        { do: 'start-io', host: roles.active },
+        `${roles.passive} is closed, so ${roles.active} replicates from it again`,
+      );
+    }
+  }
+  const onPassive = passive.replication;
+  if (onPassive !== null && replicatesFrom(onPassive, roles.active, active.serverId)) {
+    if (onPassive.io === 'No' && onPassive.sql === 'Yes' && situation.ioStopped === roles.passive) {
+      // Only when an agent stopped it: a backup stops it too, and is none of our business.
+      return step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`);
+    }
+    const clean = onPassive.ioError.code === 0 && onPassive.sqlError.code === 0;
+    if (onPassive.io === 'No' && onPassive.sql === 'No' && clean && situation.passiveRestarted) {
+      return step({ do: 'start-replication', host: roles.passive }, `${roles.passive} came back with it stopped`);
+    }
+  }
+  return { kind: 'settled' };
+}
+
+/** A planned change: the other host takes writes now. Nothing is touched unless the change can come to its end. */
+function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
+  const { roles } = situation;
+  if (stoppedByUs(situation, active)) return resume(situation);
+  const why = cannotFollow(situation, active, passive, ['Yes']);
+  if (why !== null) {
+    return hold(`${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`);
+  }
+  return fence(situation, passive, `${roles.active} is to be the active`);
+}
+
+/** Both are closed. The one to be opened must hold everything that the other one holds, unless it was the writer itself. */
+function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
+  const { roles, incumbent, progress } = situation;
+  if (incumbent) return open(situation, active, `${roles.active} was the active already and came back read only`);
+  if (hasEverything(active, passive)) {
+    return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
+  }
+  if (stoppedByUs(situation, active)) return resume(situation);
+  const why = cannotFollow(situation, active, passive, ['Yes', 'Connecting']);
+  if (why === null && progress.closedSec < SWITCHOVER_DEADLINE_SEC) {
+    if (active.replication?.sql === 'No') return startSql(situation);
+    if (passive.binlog === null) {
+      return hold(`${roles.passive} writes no binary log, so nobody can say what ${roles.active} lacks`);
+    }
+    return step(
+      { do: 'await-received', host: roles.active, position: passive.binlog, gtid: passive.gtid },
+      `${roles.passive} holds what ${roles.active} has not received`,
+    );
+  }
+  const reason = why ?? `${roles.active} did not receive all of ${roles.passive} within ${SWITCHOVER_DEADLINE_SEC} s`;
+  // A change that closed the old active must end with a writer: identify gives the role back [F13].
+  return { kind: 'hold', outcome: progress.closedSec > 0 ? 'failed' : 'held', why: reason };
+}
+
+/** Why `active` cannot receive what `passive` still holds; null when it can. */
+function cannotFollow(
+  situation: Situation,
+  active: Facts,
+  passive: Facts,
+  ioWanted: readonly ThreadState[],
+): string | null {
+  const { roles } = situation;
+  const replication = active.replication;
+  if (replication === null) return `${roles.active} does not replicate`;
+  if (!replicatesFrom(replication, roles.passive, passive.serverId)) {
+    return `${roles.active} replicates from ${replication.source}, not from ${roles.passive}`;
+  }
+  if (!ioWanted.includes(replication.io)) {
+    return `the I/O thread of ${roles.active} does not run${inWords(replication.ioError)}`;
+  }
+  if (replication.sql !== 'Yes' && replication.sqlError.code !== 0) {
+    return `the SQL thread of ${roles.active} does not run${inWords(replication.sqlError)}`;
+  }
+  return null;
+}
+
+/** Has received (not yet applied) all that the other, closed host holds. GTIDs say so exactly; else its own log position. */
+function hasEverything(active: Facts, passive: Facts): boolean {
+  if (passive.binlog === null && passive.gtid === null) return false;
+  return hasReceived(active, passive.binlog ?? { file: '', pos: 0 }, passive.gtid);
+}
+
+/** Applies all that was received, then opens (S4). The SQL thread starts before the I/O thread stops: the other order loses the relay log [F2]. */
+function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
+  const { roles, progress, policy } = situation;
+  const replication = active.replication;
+  if (replication === null) return open(situation, active, `${why}; nothing to drain`);
+  const limit = policy.drainTimeoutSec;
+  const stuck = cannotDrain(situation, active, replication);
+  if (stuck !== null || (limit !== null && progress.drainingSec >= limit && !isApplied(active))) {
+    const reason = stuck ?? `not all was applied within drain_timeout (${limit} s)`;
+    if (limit === null) {
+      return hold(`${reason}; ${roles.active} stays closed, because drain_timeout is not set`);
+    }
+    // The operator's policy says to go on; the report says so too.
+    if (progress.drainingSec >= limit) return open(situation, active, `${why}; SKIPPED: ${reason}`);
+    const outlook = `${reason}; ${roles.active} is opened without them after drain_timeout (${limit} s)`;
+    return { kind: 'hold', outcome: 'held', why: outlook, draining: true };
+  }
+  if (replication.sql === 'No') return startSql(situation);
+  if (replication.io !== 'No') {
+    return step({ do: 'stop-io', host: roles.active }, `${why}; nothing more is to arrive from it`);
+  }
+  if (!isApplied(active)) return step({ do: 'await-applied', host: roles.active }, why);
+  return open(situation, active, `${why}; all that was received is applied`);
+}
+
+function cannotDrain(situation: Situation, active: Facts, replication: Replication): string | null {
+  const { roles, progress } = situation;
+  const before = progress.receivedBefore;
+  if (before !== null && !hasReceived(active, before.received, before.receivedGtid)) {
+    return `the relay log of ${roles.active} went back while it was drained`;
+  }
+  if (replication.sql === 'Yes' || isApplied(active)) return null;
+  if (replication.sqlError.code !== 0) {
+    return `the SQL thread of ${roles.active} stopped${inWords(replication.sqlError)} with transactions unapplied`;
+  }
+  if (replication.purgesOnStart && replication.io === 'No') {
+    return `both replication threads of ${roles.active} are stopped with transactions unapplied, and starting them would throw those away`;
+  }
+  return null;
+}
+
+/** Makes sure that the host acknowledges no writes: accounts first, or their owners come back between two steps. */
+function fence(situation: Situation, passive: Facts, why: string): Next {
+  const { roles } = situation;
+  if (opens(passive)) return step({ do: 'block', host: roles.passive }, why);
+  return step({ do: 'close', host: roles.passive }, why);
+}
+
+function open(situation: Situation, active: Facts, why: string): Next {
+  const deadlineServerTime = active.serverTime + situation.openWithinSec;
+  return step({ do: 'open', host: situation.roles.active, deadlineServerTime }, why);
+}
+
+/** A drain stopped it, and then the other host came back with more: it is ours to start again. */
+function stoppedByUs({ roles, ioStopped }: Situation, active: Facts): boolean {
+  return active.replication?.io === 'No' && ioStopped === roles.active;
+}
+
+function resume({ roles }: Situation): Next {
+  return step({ do: 'start-io', host: roles.active }, `${roles.passive} is back and holds more`);
+}
+
+function startSql({ roles }: Situation): Next {
+  return step({ do: 'start-sql', host: roles.active }, `the SQL thread of ${roles.active} is stopped`);
+}
+
+function opens(facts: Facts): boolean {
+  return (facts.accounts?.open ?? 0) > 0;
+}
+
+function inWords(error: { code: number; text: string }): string {
+  return error.code === 0 ? '' : ` (error ${error.code}: ${error.text})`;
+}
+
+function step(what: Step, why: string): Next {
+  return { kind: 'step', step: what, why };
+}
+
+function hold(why: string): Next {
+  return { kind: 'hold', outcome: 'held', why };
+}

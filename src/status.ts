@@ -1,0 +1,109 @@
+// What `mmm status` shows: the board of each pair, as the contract's text or as JSON.
+// Comes from commands/status.ts; reads store/store.ts and changes nothing.
+
+import type { Report } from './core/decision.ts';
+import type { Observation } from './core/observation.ts';
+import { isAlive } from './core/observation.ts';
+import type { Host, Pair } from './core/pair.ts';
+import type { Store } from './store/store.ts';
+
+/** A status this old is shown with its age (contract). */
+const OLD_SEC = 30;
+
+/** One host of a pair as the board shows it. */
+export interface HostStatus {
+  readonly host: Host;
+  /** unknown: nobody has written a status that can be understood. */
+  readonly state: 'alive' | 'dead' | 'unknown';
+  /** Whole seconds since the status was written; null when there is none. */
+  readonly ageSec: number | null;
+  /** As on the board: 0, 1, or -1 unknown. */
+  readonly readonly: 0 | 1 | -1;
+  /** `OK`, `Delay N Seconds` or `Error`. */
+  readonly replcheck: string;
+  /** Why the host could not be read; '' when it could. */
+  readonly error: string;
+}
+
+export interface PairStatus {
+  readonly tag: string;
+  readonly uniqsign: string;
+  readonly active: HostStatus | null;
+  readonly passive: HostStatus | null;
+  /** The hosts as configured, shown while nobody has decided. */
+  readonly undecided: readonly HostStatus[];
+  readonly epoch: number | null;
+  /** What the agents made of the epoch. */
+  readonly report: Pick<Report, 'outcome' | 'why' | 'agent' | 'atMs'> | null;
+}
+
+/** Reads one pair. `nowMs`: Unix milliseconds. Throws MmmError when the store cannot be used. */
+export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promise<PairStatus> {
+  const board = await store.board(pair.uniqsign);
+  const hosts = board.roles === null ? [pair.primary, pair.secondary] : [board.roles.active, board.roles.passive];
+  const observations = await store.observations(pair.uniqsign, hosts);
+  const statuses = hosts.map((host, index) => hostStatus(host, observations[index] ?? null, nowMs));
+  const [active = null, passive = null] = board.roles === null ? [] : statuses;
+  return {
+    tag: pair.tag,
+    uniqsign: pair.uniqsign,
+    active,
+    passive,
+    undecided: board.roles === null ? statuses : [],
+    epoch: board.epoch?.number ?? null,
+    report: reportOf(board.report, board.epoch?.id),
+  };
+}
+
+/** An answer to an older decision says nothing about this one. */
+function reportOf(report: Report | null, epochId: string | undefined): PairStatus['report'] {
+  if (report === null || report.epoch.id !== epochId) return null;
+  const { outcome, why, agent, atMs } = report;
+  return { outcome, why, agent, atMs };
+}
+
+function hostStatus(host: Host, observation: Observation | null, nowMs: number): HostStatus {
+  if (observation === null) {
+    return { host, state: 'unknown', ageSec: null, readonly: -1, replcheck: 'Error', error: 'no status on the board' };
+  }
+  const { evidence } = observation;
+  const ageSec = Math.max(0, Math.floor((nowMs - observation.atMs) / 1000));
+  const state = isAlive(evidence) ? 'alive' : 'dead';
+  if (evidence.kind !== 'answered') {
+    return { host, state, ageSec, readonly: -1, replcheck: 'Error', error: evidence.failure.message };
+  }
+  const { readOnly, replicationOk, delaySec } = evidence.facts;
+  return {
+    host,
+    state,
+    ageSec,
+    readonly: readOnly === null ? -1 : readOnly ? 1 : 0,
+    replcheck: !replicationOk ? 'Error' : delaySec > 0 ? `Delay ${Math.ceil(delaySec)} Seconds` : 'OK',
+    error: '',
+  };
+}
+
+/** The contract's text. What it has no words for follows as a line of its own, so that scripts find their lines unchanged. */
+export function statusText(pairs: readonly PairStatus[]): string {
+  return ['Current multi master status:', ...pairs.flatMap(pairLines)].join('\n');
+}
+
+function pairLines({ tag, active, passive, undecided, report }: PairStatus): string[] {
+  const lines = [`[${tag}]`];
+  if (active !== null && passive !== null) {
+    lines.push(`  active: ${hostText(active)}`, `  +- passive: ${hostText(passive)}`);
+  } else {
+    lines.push('  no active yet', ...undecided.map((status) => `  +- undecided: ${hostText(status)}`));
+  }
+  if (report !== null && report.outcome !== 'opened') lines.push(`  ${report.outcome}: ${report.why}`);
+  return lines;
+}
+
+function hostText(status: HostStatus): string {
+  return `${status.host}(${life(status)} readonly: ${status.readonly}, replcheck: ${status.replcheck})`;
+}
+
+function life({ state, ageSec }: HostStatus): string {
+  if (state !== 'alive') return state;
+  return ageSec !== null && ageSec >= OLD_SEC ? `alive at ${ageSec} seconds ago` : 'alive';
+}
