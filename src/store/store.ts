@@ -1,13 +1,16 @@
-// The board: the pair's keys in Redis, in the words of the domain. redis.ts implements it; memory.ts does so for tests.
+// The board: the pair's keys in Redis, in the words of the domain. redis.ts implements it.
 // Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
 
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
 import type { Observation } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
 
+/** What can be listened to: our own wake-ups after observations and decisions, and the contract's message. */
+export type WakeKind = 'observed' | 'decided' | 'message';
+
 /** What wakes a loop: an observation or a decision of a pair (null: the connection came back, look at everything). */
 export interface WakeEvent {
-  readonly kind: 'observed' | 'decided' | 'message' | 'reconnected';
+  readonly kind: WakeKind | 'reconnected';
   readonly uniqsign: string | null;
 }
 
@@ -46,7 +49,11 @@ export interface Store {
   /** agent: which host's I/O thread we stopped for a drain, so that it is ours to start again; null clears. */
   putIoStopped(uniqsign: string, host: Host | null): Promise<void>;
   ioStopped(uniqsign: string): Promise<Host | null>;
-  /** Calls back on events; the returned function ends it. */
-  watch(listener: (event: WakeEvent) => void): Promise<() => Promise<void>>;
+  /**
+   * Calls back on events of these kinds (left out: all), and with `reconnected` whenever some may have been missed; the returned function
+   * ends it. It throws for nothing: a store that is away now is listened to when it is back.
+   */
+  watch(listener: (event: WakeEvent) => void, kinds?: readonly WakeKind[]): Promise<() => Promise<void>>;
+  /** Ends everything at once; what is under way throws. */
   close(): Promise<void>;
 }

@@ -1,0 +1,444 @@
+// What the board looks like in Redis: the ONLY file that knows key names, field names, channel names and the message, both ways.
+// Text from outside becomes a type here and is never checked again inside; what cannot be understood becomes a sentence.
+// Comes from store/redis.ts; the nouns are those of core/. docs of the outside: the keys and the message of the Perl mmm-manager.
+
+import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import type { Failure, Observation, Seen, SeenFacts, ThreadState } from '../core/observation.ts';
+import { isAlive } from '../core/observation.ts';
+import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
+import { parseHost } from '../core/pair.ts';
+import type { FoundPair } from './store.ts';
+
+/** A hash as Redis holds it; an absent key is an empty one. */
+export type Fields = ReadonlyMap<string, string>;
+
+/** What was read: the value (null: nothing there, or nothing to be understood), and what is wrong with the text, if anything. */
+export interface Decoded<T> {
+  readonly value: T | null;
+  readonly garbage: string | null;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- names
+
+/** The keys of the pair with this signature. Those before `epoch` are shared with the Perl daemons; the others are ours. */
+export function keysOf(uniqsign: string) {
+  const prefix = `mysql-${uniqsign}`;
+  return {
+    servicemode: `${prefix}-servicemode`,
+    primaryhost: `${prefix}-primaryhost`,
+    secondaryhost: `${prefix}-secondaryhost`,
+    members: `${prefix}-members`,
+    check: (host: Host) => `${prefix}-${host}-check`,
+    mode: `${prefix}-mode`,
+    master: `${prefix}-master`,
+    /** The decision's number, id, active, reasons and date. */
+    epoch: `${prefix}-epoch`,
+    policy: `${prefix}-policy`,
+    /** What the agents made of the epoch. */
+    report: `${prefix}-report`,
+    /** The topic of the identify that decides for the pair, so that agents of another topic leave it alone. */
+    topic: `${prefix}-topic`,
+    /** The host that an agent opened last; unlike the report it outlives the epoch. */
+    opened: `${prefix}-opened`,
+    /** The owner of the lead; runs out by itself. */
+    leader: `${prefix}-leader`,
+    /** The host whose I/O thread an agent stopped for a drain. */
+    ioStopped: `${prefix}-io-stopped`,
+  };
+}
+
+/** Matches every pair's `mode` key; roles are what makes a pair known to agents. */
+export const MODE_PATTERN = 'mysql-*-mode';
+
+/** The signature in a `mode` key; undefined when it is no such key. */
+export function uniqsignOfModeKey(key: string): string | undefined {
+  const sign = /^mysql-(.+)-mode$/.exec(key)?.[1];
+  return sign !== undefined && SIGN.test(sign) ? sign : undefined;
+}
+
+/** The contract's topic carries the contract's message alone; our wake-ups go beside it, so that no Perl agent sees them. */
+export function channelsOf(topic: string) {
+  return { message: topic, decided: `${topic}-mmm`, observed: `${topic}-mmm-seen` };
+}
+
+/** What may stand in a key, in the message (which is split at commas and colons) and in a wake-up. */
+const SIGN = /^[^\s,:]{1,200}$/;
+
+/** A wake-up's payload is the pair's signature. */
+export function decodeWake(payload: string): Decoded<string> {
+  return SIGN.test(payload) ? found(payload) : { value: null, garbage: `is no signature: ${quote(payload)}` };
+}
+
+// ------------------------------------------------------------------------------------------------------- the pair itself
+
+/** What the monitor writes from the configuration: three strings and a set. */
+export function encodePair(pair: Pair, servicemode: 0 | 1) {
+  const keys = keysOf(pair.uniqsign);
+  return {
+    strings: new Map([
+      [keys.servicemode, String(servicemode)],
+      [keys.primaryhost, pair.primary],
+      [keys.secondaryhost, pair.secondary],
+    ]),
+    members: { key: keys.members, hosts: [pair.primary, pair.secondary] },
+  };
+}
+
+// ---------------------------------------------------------------------------------------------------------- observations
+
+const UNREADABLE = ['saturated', 'auth-refused', 'blocked', 'server-error'] as const satisfies Failure['kind'][];
+const GONE = ['refused', 'silent'] as const satisfies Failure['kind'][];
+
+/** An error message on the board is one line of at most this many characters. */
+const ERROR_LENGTH = 500;
+
+/**
+ * The six fields of the contract, then ours. Every field is written each time: one that was left out would keep the value
+ * of an earlier observation. A host that is alive but told nothing has `ping 1`, so that a Perl identify does not take it for dead.
+ */
+export function encodeObservation(observation: Observation): Fields {
+  const { evidence } = observation;
+  const facts = evidence.kind === 'answered' ? evidence.facts : null;
+  const failure = evidence.kind === 'answered' ? null : evidence.failure;
+  return new Map([
+    ['ping', isAlive(evidence) ? '1' : '0'],
+    ['read_only', facts === null || facts.readOnly === null ? '-1' : facts.readOnly ? '1' : '0'],
+    ['repl_check', facts === null ? 'Error' : replCheck(facts)],
+    ['delay_sec', facts === null || facts.delaySec <= 0 ? '-1' : String(Math.ceil(facts.delaySec))],
+    ['conn_nums', facts === null ? '-1' : String(facts.connections)],
+    ['last_check', String(Math.floor(observation.atMs / 1000))],
+    ['evidence', failure === null ? 'answered' : failure.kind],
+    ['code', failure?.code ?? ''],
+    ['error', (failure?.message ?? '').replaceAll(/\s+/g, ' ').slice(0, ERROR_LENGTH)],
+    ['observer', observation.observer],
+    ['at_ms', String(Math.floor(observation.atMs))],
+    ['broke', observation.connectionBroke ? '1' : '0'],
+    ['io', facts?.io ?? ''],
+    ['sql', facts?.sql ?? ''],
+  ]);
+}
+
+function replCheck(facts: SeenFacts): string {
+  if (!facts.replicationOk) return 'Error';
+  return facts.delaySec > 0 ? `Delay ${Math.ceil(facts.delaySec)} Seconds` : 'OK';
+}
+
+/** Reads what our monitor or a Perl one wrote about `host`. */
+export function decodeObservation(host: Host, fields: Fields): Decoded<Observation> {
+  return decode(fields, () => {
+    const alive = oneOf(fields, 'ping', ['0', '1']) === '1';
+    const lastCheckSec = dated(fields, 'last_check', 1);
+    const own = ownFields(fields, { alive, lastCheckSec });
+    return {
+      host,
+      evidence: alive && own?.failure === undefined ? answered(fields, own !== undefined) : unanswered(own?.failure),
+      atMs: own?.atMs ?? lastCheckSec * 1000,
+      observer: own?.observer ?? '',
+      connectionBroke: own?.broke ?? false,
+    };
+  });
+}
+
+function answered(fields: Fields, ours: boolean): Seen {
+  const check = text(fields, 'repl_check');
+  const delay = /^Delay ([0-9]{1,9}) Seconds?$/.exec(check)?.[1];
+  if (check !== 'OK' && check !== 'Error' && delay === undefined) {
+    throw new Garbled(`repl_check is ${quote(check)}, expected OK, Error or Delay N Seconds`);
+  }
+  const readOnly = oneOf(fields, 'read_only', ['0', '1', '-1']);
+  const facts: SeenFacts = {
+    readOnly: readOnly === '-1' ? null : readOnly === '1',
+    replicationOk: check !== 'Error',
+    delaySec: Math.max(0, integer(fields, 'delay_sec', -1), Number(delay ?? 0)),
+    connections: integer(fields, 'conn_nums', -1),
+    io: ours ? thread(fields, 'io') : null,
+    sql: ours ? thread(fields, 'sql') : null,
+  };
+  return { kind: 'answered', facts };
+}
+
+function unanswered(failure: Failure | undefined): Seen {
+  if (failure === undefined) {
+    // A Perl monitor does not say why, so it is the weaker of the two: silence needs confirmations and a second opinion.
+    const said: Failure = { kind: 'silent', code: 'perl', message: 'a monitor without graded evidence says ping 0' };
+    return { kind: 'silent', failure: said };
+  }
+  const gone = GONE.find((kind) => kind === failure.kind);
+  return gone === undefined ? { kind: 'unreadable', failure } : { kind: gone, failure };
+}
+
+/**
+ * Our own fields, if they belong to this observation: a Perl monitor that takes over writes only the contract's fields and
+ * leaves ours as they were, so they count only when they agree with the contract's on the second and on life.
+ */
+function ownFields(fields: Fields, contract: { alive: boolean; lastCheckSec: number }) {
+  const atMs = Number(fields.get('at_ms'));
+  const kind = [...UNREADABLE, ...GONE, 'answered' as const].find((known) => known === fields.get('evidence'));
+  if (kind === undefined || Math.floor(atMs / 1000) !== contract.lastCheckSec) return undefined;
+  if (isAlive({ kind: kind === 'refused' || kind === 'silent' ? kind : 'answered' }) !== contract.alive)
+    return undefined;
+  return {
+    atMs,
+    observer: fields.get('observer') ?? '',
+    broke: fields.get('broke') === '1',
+    failure:
+      kind === 'answered'
+        ? undefined
+        : ({ kind, code: fields.get('code') ?? '', message: fields.get('error') ?? '' } satisfies Failure),
+  };
+}
+
+function thread(fields: Fields, name: string): ThreadState | null {
+  const states: readonly ThreadState[] = ['Yes', 'No', 'Connecting'];
+  return states.find((state) => state === fields.get(name)) ?? null;
+}
+
+// ------------------------------------------------------------------------------------------------------------- decisions
+
+export function encodeRoles(roles: Roles): Fields {
+  return new Map([
+    ['active', roles.active],
+    ['passive', roles.passive],
+  ]);
+}
+
+export function decodeRoles(fields: Fields): Decoded<Roles> {
+  return decode(fields, () => rolesIn(fields));
+}
+
+function rolesIn(fields: Fields): Roles {
+  const roles = { active: host(fields, 'active'), passive: host(fields, 'passive') };
+  if (roles.active === roles.passive) throw new Garbled(`active and passive are the same host, ${roles.active}`);
+  return roles;
+}
+
+/** `mysql-U-master`, for confd and the like. */
+export function encodeMaster(roles: Roles): Fields {
+  return new Map([['host', roles.active]]);
+}
+
+export function encodeEpoch(decision: Decision): Fields {
+  return new Map([
+    ...encodeEpochGuard(decision.epoch),
+    ['active', decision.epoch.active],
+    ['reasons', JSON.stringify(decision.reasons)],
+    ['at_ms', String(Math.floor(decision.atMs))],
+  ]);
+}
+
+/** The fields that tell one epoch from every other. */
+export function encodeEpochGuard(epoch: Pick<Epoch, 'number' | 'id'>): Fields {
+  return new Map([
+    ['number', String(epoch.number)],
+    ['id', epoch.id],
+  ]);
+}
+
+/**
+ * What the epoch key must hold for a commit that was derived from `expected`. Without an expected epoch there must be none that
+ * can be understood: garbage is overwritten, but only the very garbage that was looked at. An absent field is ''.
+ */
+export function guardFor(expected: Epoch | null, inStore: Fields): Fields {
+  if (expected !== null) return encodeEpochGuard(expected);
+  const understood = decodeEpoch(inStore).value !== null;
+  return new Map(['number', 'id'].map((name) => [name, understood ? '' : (inStore.get(name) ?? '')]));
+}
+
+export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number }> {
+  return decode(fields, () => ({
+    epoch: { ...epochGuard(fields), active: host(fields, 'active') },
+    atMs: dated(fields, 'at_ms', 1000),
+  }));
+}
+
+function epochGuard(fields: Fields): Pick<Epoch, 'number' | 'id'> {
+  return { number: integer(fields, 'number', 1), id: text(fields, 'id') };
+}
+
+export function encodePolicy(policy: Policy): Fields {
+  return new Map([['drain_timeout', policy.drainTimeoutSec === null ? 'none' : String(policy.drainTimeoutSec)]]);
+}
+
+/** The strictest policy; also that of a pair whose identify says nothing about it. */
+const STRICTEST: Policy = { drainTimeoutSec: null };
+
+export function decodePolicy(fields: Fields): Decoded<Policy> {
+  return decode(fields, () => {
+    const drain = text(fields, 'drain_timeout');
+    return drain === 'none' ? STRICTEST : { drainTimeoutSec: integer(fields, 'drain_timeout', 0) };
+  });
+}
+
+const OUTCOMES = ['opened', 'held', 'failed'] as const satisfies Report['outcome'][];
+
+export function encodeReport(report: Report): Fields {
+  return new Map([
+    ...encodeEpochGuard(report.epoch),
+    ['outcome', report.outcome],
+    ['host', report.host],
+    ['why', report.why],
+    ['at_ms', String(Math.floor(report.atMs))],
+    ['agent', report.agent],
+  ]);
+}
+
+export function decodeReport(fields: Fields): Decoded<Report> {
+  return decode(fields, () => ({
+    epoch: epochGuard(fields),
+    outcome: oneOf(fields, 'outcome', OUTCOMES),
+    host: host(fields, 'host'),
+    why: fields.get('why') ?? '',
+    atMs: dated(fields, 'at_ms', 1000),
+    agent: fields.get('agent') ?? '',
+  }));
+}
+
+/** A string that holds a host; null: no such key. */
+export function decodeHost(value: string | null): Decoded<Host> {
+  if (value === null) return ABSENT;
+  const parsed = parseHost(value);
+  return parsed === undefined ? { value: null, garbage: `is no host: ${quote(value)}` } : found(parsed);
+}
+
+// ----------------------------------------------------------------------------------------------------------- the message
+
+/** Without an epoch, the words a Perl agent obeys. */
+export interface Message {
+  readonly roles: Roles;
+  readonly uniqsign: string;
+}
+
+export function encodeMessage({ roles, uniqsign }: Message): string {
+  return `active: ${roles.active}, passive: ${roles.passive}, uniqsign: ${uniqsign}`;
+}
+
+/** Splits as the Perl agent does, so that both understand the same; further pairs are ignored, of two of a name the last counts. */
+export function decodeMessage(message: string): Decoded<Message> {
+  const pairs = message.split(', ').flatMap((pair): [string, string][] => {
+    const [name, value, ...more] = pair.split(': ');
+    return name === undefined || value === undefined || more.length > 0 ? [] : [[name, value]];
+  });
+  const fields = new Map(pairs);
+  return decode(fields.size === 0 ? NOTHING_UNDERSTOOD : fields, () => {
+    const uniqsign = text(fields, 'uniqsign');
+    if (!SIGN.test(uniqsign)) throw new Garbled(`uniqsign is ${quote(uniqsign)}`);
+    return { roles: rolesIn(fields), uniqsign };
+  });
+}
+
+/** An empty message is garbage, not an absent one. */
+const NOTHING_UNDERSTOOD: Fields = new Map([['', '']]);
+
+// -------------------------------------------------------------------------------------------------- several keys together
+
+/** A pair's keys as they were at one moment. */
+export interface RawPair {
+  readonly mode: Fields;
+  readonly epoch: Fields;
+  readonly report: Fields;
+  readonly policy: Fields;
+  readonly opened: string | null;
+  readonly topic: string | null;
+}
+
+/** Takes the value out of what was decoded, after telling what is wrong with it. */
+export type Take = <T>(key: string, decoded: Decoded<T>) => T | null;
+
+export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
+  const keys = keysOf(uniqsign);
+  const decided = take(keys.epoch, decodeEpoch(raw.epoch));
+  return {
+    roles: take(keys.mode, decodeRoles(raw.mode)),
+    epoch: decided?.epoch ?? null,
+    report: take(keys.report, decodeReport(raw.report)),
+    opened: take(keys.opened, decodeHost(raw.opened)),
+    decidedAtMs: decided?.atMs ?? null,
+  };
+}
+
+/** The pair as an agent of `topic` finds it; null when it has no roles or belongs to another topic. */
+export function foundPairOf(uniqsign: string, raw: RawPair, options: { topic: string; take: Take }): FoundPair | null {
+  // A Perl identify names no topic; its pairs are taken as ours.
+  if (raw.topic !== null && raw.topic !== options.topic) return null;
+  const board = boardOf(uniqsign, raw, options.take);
+  const policy = options.take(keysOf(uniqsign).policy, decodePolicy(raw.policy)) ?? STRICTEST;
+  return board.roles === null ? null : { uniqsign, board, policy };
+}
+
+/** So many keys' troubles are remembered; more are told again. */
+const TOLD_BOUND = 1000;
+
+/** A Take that tells each trouble when it begins or changes, not at every look. */
+export function tellingOnce(onGarbage: (key: string, why: string) => void): Take {
+  const told = new Map<string, string>();
+  return (key, decoded) => {
+    if (decoded.garbage === null) {
+      told.delete(key);
+    } else if (told.get(key) !== decoded.garbage) {
+      if (told.size >= TOLD_BOUND) told.clear();
+      told.set(key, decoded.garbage);
+      onGarbage(key, decoded.garbage);
+    }
+    return decoded.value;
+  };
+}
+
+// ------------------------------------------------------------------------------------------------------- reading a field
+
+/** Thrown by the readers below and turned into a sentence by `decode`; it never leaves this file. */
+class Garbled extends Error {}
+
+const ABSENT = { value: null, garbage: null };
+
+function found<T>(value: T): Decoded<T> {
+  return { value, garbage: null };
+}
+
+function decode<T>(fields: Fields, read: () => T): Decoded<T> {
+  if (fields.size === 0) return ABSENT;
+  try {
+    return found(read());
+  } catch (error) {
+    if (error instanceof Garbled) return { value: null, garbage: error.message };
+    throw error;
+  }
+}
+
+function text(fields: Fields, name: string): string {
+  const value = fields.get(name);
+  if (value === undefined || value === '') throw new Garbled(`${name} is missing`);
+  return value;
+}
+
+function oneOf<const T extends string>(fields: Fields, name: string, words: readonly T[]): T {
+  const value = text(fields, name);
+  const word = words.find((known) => known === value);
+  if (word === undefined) throw new Garbled(`${name} is ${quote(value)}, expected ${words.join(' or ')}`);
+  return word;
+}
+
+function integer(fields: Fields, name: string, least: number): number {
+  const value = text(fields, name);
+  const number = /^-?[0-9]{1,15}$/.test(value) ? Number(value) : Number.NaN;
+  if (!(number >= least)) throw new Garbled(`${name} is ${quote(value)}, expected a whole number from ${least} on`);
+  return number;
+}
+
+/** A date between September 2001 and the year 2100: outside of it the unit is wrong, or the clock never was set. */
+function dated(fields: Fields, name: string, perSecond: 1 | 1000): number {
+  const date = integer(fields, name, 0);
+  if (date < 1e9 * perSecond || date > 4_102_444_800 * perSecond) throw new Garbled(`${name} is no date: ${date}`);
+  return date;
+}
+
+function host(fields: Fields, name: string): Host {
+  const value = text(fields, name);
+  const parsed = parseHost(value);
+  if (parsed === undefined) throw new Garbled(`${name} is ${quote(value)}, expected ADDRESS:PORT`);
+  return parsed;
+}
+
+/** Foreign text for a log line: one line, bounded. */
+function quote(value: string): string {
+  return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
+}

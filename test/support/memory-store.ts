@@ -1,0 +1,253 @@
+// The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through wire.ts like the real one,
+// so that garbage and what Perl writes can be put into it as text.
+
+import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import { MmmError } from '../../src/core/errors.ts';
+import type { Observation } from '../../src/core/observation.ts';
+import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
+import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
+import {
+  boardOf,
+  channelsOf,
+  decodeHost,
+  decodeMessage,
+  decodeObservation,
+  decodeWake,
+  encodeEpoch,
+  encodeEpochGuard,
+  encodeMaster,
+  encodeMessage,
+  encodeObservation,
+  encodePair,
+  encodePolicy,
+  encodeReport,
+  encodeRoles,
+  type Fields,
+  foundPairOf,
+  guardFor,
+  keysOf,
+  type RawPair,
+  tellingOnce,
+  uniqsignOfModeKey,
+} from '../../src/store/wire.ts';
+
+interface MemoryStoreOptions {
+  readonly topic: string;
+  readonly onGarbage?: (key: string, why: string) => void;
+}
+
+export class MemoryBoard {
+  readonly hashes = new Map<string, Map<string, string>>();
+  readonly strings = new Map<string, string>();
+  readonly sets = new Map<string, Set<string>>();
+  readonly #leads = new Map<string, number>();
+  readonly #subscribers = new Set<(channel: string, payload: string) => void>();
+  readonly #nowMs: () => number;
+  /** What every store throws, for a Redis that is away. */
+  trouble: MmmError | null = null;
+
+  constructor(nowMs: () => number = Date.now) {
+    this.#nowMs = nowMs;
+  }
+
+  store(options: MemoryStoreOptions): Store {
+    return new MemoryStore(this, options);
+  }
+
+  /** As HMSET: what is not named stays. */
+  put(key: string, fields: Fields): void {
+    this.hashes.set(key, new Map([...(this.hashes.get(key) ?? []), ...fields]));
+  }
+
+  fields(key: string): Fields {
+    return this.hashes.get(key) ?? new Map();
+  }
+
+  /** Reaches its listeners later, as a message over a network does. */
+  publish(channel: string, payload: string): void {
+    for (const hear of this.#subscribers) queueMicrotask(() => hear(channel, payload));
+  }
+
+  subscribe(hear: (channel: string, payload: string) => void): () => void {
+    this.#subscribers.add(hear);
+    return () => this.#subscribers.delete(hear);
+  }
+
+  lead(key: string, owner: string, ttlMs: number): boolean {
+    const current = (this.#leads.get(key) ?? 0) > this.#nowMs() ? this.strings.get(key) : undefined;
+    if (current !== undefined && current !== owner) return false;
+    this.strings.set(key, owner);
+    this.#leads.set(key, this.#nowMs() + ttlMs);
+    return true;
+  }
+
+  /** FLUSHALL. */
+  empty(): void {
+    this.hashes.clear();
+    this.strings.clear();
+    this.sets.clear();
+    this.#leads.clear();
+  }
+}
+
+class MemoryStore implements Store {
+  readonly #shared: MemoryBoard;
+  readonly #topic: string;
+  readonly #take;
+  readonly #watches = new Set<() => void>();
+  #closed = false;
+
+  constructor(board: MemoryBoard, { topic, onGarbage = () => {} }: MemoryStoreOptions) {
+    this.#shared = board;
+    this.#topic = topic;
+    this.#take = tellingOnce(onGarbage);
+  }
+
+  async describe(pair: Pair, servicemode: 0 | 1): Promise<boolean> {
+    const { strings, sets } = this.#board;
+    const wanted = encodePair(pair, servicemode);
+    const { key, hosts } = wanted.members;
+    let wrote = false;
+    for (const [name, value] of wanted.strings) {
+      if (strings.get(name) !== value) wrote = true;
+      strings.set(name, value);
+    }
+    const members = sets.get(key);
+    if (members?.size !== hosts.length || !hosts.every((host) => members.has(host))) wrote = true;
+    sets.set(key, new Set(hosts));
+    return wrote;
+  }
+
+  async putObservations(uniqsign: string, observations: readonly Observation[]): Promise<void> {
+    const board = this.#board;
+    for (const seen of observations) board.put(keysOf(uniqsign).check(seen.host), encodeObservation(seen));
+    board.publish(channelsOf(this.#topic).observed, uniqsign);
+  }
+
+  async observations(uniqsign: string, hosts: readonly Host[]): Promise<(Observation | null)[]> {
+    const board = this.#board;
+    return hosts.map((host) => {
+      const key = keysOf(uniqsign).check(host);
+      return this.#take(key, decodeObservation(host, board.fields(key)));
+    });
+  }
+
+  async board(uniqsign: string) {
+    return boardOf(uniqsign, this.#raw(uniqsign), this.#take);
+  }
+
+  async commitRoles(
+    uniqsign: string,
+    decision: Decision,
+    expected: Epoch | null,
+    policy: Policy,
+  ): Promise<CommitOutcome> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    const { roles } = decision;
+    const present = board.fields(keys.epoch);
+    if (!holds(present, guardFor(expected, present))) return { kind: 'conflict', board: await this.board(uniqsign) };
+    board.put(keys.epoch, encodeEpoch(decision));
+    board.put(keys.policy, encodePolicy(policy));
+    board.strings.set(keys.topic, this.#topic);
+    board.put(keys.mode, encodeRoles(roles));
+    board.put(keys.master, encodeMaster(roles));
+    board.hashes.delete(keys.report);
+    board.publish(channelsOf(this.#topic).message, encodeMessage({ roles, uniqsign }));
+    board.publish(channelsOf(this.#topic).decided, uniqsign);
+    return { kind: 'committed' };
+  }
+
+  async lead(uniqsign: string, owner: string, ttlMs: number): Promise<boolean> {
+    return this.#board.lead(keysOf(uniqsign).leader, owner, ttlMs);
+  }
+
+  async resign(uniqsign: string, owner: string): Promise<void> {
+    const key = keysOf(uniqsign).leader;
+    if (this.#board.strings.get(key) === owner) this.#board.strings.delete(key);
+  }
+
+  async findPairs(): Promise<FoundPair[]> {
+    const signs = [...this.#board.hashes.keys()].map(uniqsignOfModeKey).filter((sign) => sign !== undefined);
+    return signs.sort().flatMap((sign) => this.#found(sign) ?? []);
+  }
+
+  async findPair(uniqsign: string): Promise<FoundPair | null> {
+    return this.#found(uniqsign);
+  }
+
+  async putReport(uniqsign: string, report: Report): Promise<boolean> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    if (!holds(board.fields(keys.epoch), encodeEpochGuard(report.epoch))) return false;
+    board.put(keys.report, encodeReport(report));
+    if (report.outcome === 'opened') board.strings.set(keys.opened, report.host);
+    return true;
+  }
+
+  async putIoStopped(uniqsign: string, host: Host | null): Promise<void> {
+    const key = keysOf(uniqsign).ioStopped;
+    if (host === null) this.#board.strings.delete(key);
+    else this.#board.strings.set(key, host);
+  }
+
+  async ioStopped(uniqsign: string): Promise<Host | null> {
+    const key = keysOf(uniqsign).ioStopped;
+    return this.#take(key, decodeHost(this.#board.strings.get(key) ?? null));
+  }
+
+  async watch(
+    listener: (event: WakeEvent) => void,
+    kinds: readonly WakeKind[] = ['observed', 'decided', 'message'],
+  ): Promise<() => Promise<void>> {
+    const channels = channelsOf(this.#topic);
+    const unsubscribe = this.#shared.subscribe((channel, payload) => {
+      const kind = kinds.find((known) => channels[known] === channel);
+      if (kind === undefined || !this.#watches.has(unsubscribe)) return;
+      const uniqsign =
+        kind === 'message'
+          ? (this.#take(channel, decodeMessage(payload))?.uniqsign ?? null)
+          : this.#take(channel, decodeWake(payload));
+      if (uniqsign !== null) listener({ kind, uniqsign });
+    });
+    this.#watches.add(unsubscribe);
+    return async () => {
+      this.#watches.delete(unsubscribe);
+      unsubscribe();
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const unsubscribe of this.#watches) unsubscribe();
+    this.#watches.clear();
+  }
+
+  get #board(): MemoryBoard {
+    if (this.#closed) throw new MmmError('store-down', 'this store is closed');
+    if (this.#shared.trouble !== null) throw this.#shared.trouble;
+    return this.#shared;
+  }
+
+  #raw(uniqsign: string): RawPair {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    return {
+      mode: board.fields(keys.mode),
+      epoch: board.fields(keys.epoch),
+      report: board.fields(keys.report),
+      policy: board.fields(keys.policy),
+      opened: board.strings.get(keys.opened) ?? null,
+      topic: board.strings.get(keys.topic) ?? null,
+    };
+  }
+
+  #found(uniqsign: string): FoundPair | null {
+    return foundPairOf(uniqsign, this.#raw(uniqsign), { topic: this.#topic, take: this.#take });
+  }
+}
+
+/** An absent field counts as ''. */
+function holds(fields: Fields, guard: Fields): boolean {
+  return [...guard].every(([name, value]) => (fields.get(name) ?? '') === value);
+}
