@@ -2,7 +2,7 @@
 // Comes from ops/supervise.ts, woken by each observation; goes on to core/decide.ts (the thinking) and store/redis.ts
 // `commitRoles`; src/agent.ts is woken by the decision.
 
-import { type DecideState, decide, newDecideState } from './core/decide.ts';
+import { type DecideState, decide, FIRST_STATE } from './core/decide.ts';
 import type { Board, Decision, Policy } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Host, Pair } from './core/pair.ts';
@@ -32,7 +32,7 @@ export interface IdentifyParts {
 /** Makes the pair's round. */
 export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?: number }> {
   const { pair, store, clock, log } = parts;
-  let state: DecideState = newDecideState();
+  let state: DecideState = FIRST_STATE;
   let leads = false;
   let said = '';
   let policyWritten = false;
@@ -50,10 +50,11 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     const verdict = decide({
       pair,
       roles: wentBack ? null : board.roles,
+      epoch: wentBack ? null : board.epoch,
       observations: { primary, secondary },
       policy: { tryTimes: parts.tryTimes, freshMs: FRESH_MS },
       failed,
-      giveBack: failure === null ? null : { host: otherHost(pair, failure.host), why: failure.why },
+      giveBack: failure === null ? null : { to: otherHost(pair, failure.host), why: failure.why },
       nowMs: clock.wall(),
       state,
     });
@@ -131,8 +132,10 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
 
   function speak(reasons: readonly string[]): void {
     const sentence = reasons.join('; ');
-    if (sentence === said) return;
-    said = sentence;
+    // An age that grows is no news.
+    const news = sentence.replaceAll(/\d+ s\b/g, 'N s');
+    if (news === said) return;
+    said = news;
     log.info(`no change: ${sentence}`, { event: 'kept' });
   }
 }
