@@ -7,7 +7,7 @@
 
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { parse } from 'ini';
-import { type Finding, type IniEntry, type IniSection, type ParsedIni, showableKey } from '../core/config.ts';
+import { type Finding, type IniEntry, type ParsedIni, showableKey } from '../core/config.ts';
 import { isSecret } from '../core/settings.ts';
 
 /** Reads and takes apart one file. A file that cannot be read is a problem among the others, not an exception. */
@@ -27,27 +27,33 @@ export function readIniFile(file: string): ParsedIni {
   return { ...parsed, warnings: [...parsed.warnings, warning] };
 }
 
+type OpenSection<Name = string | null> = { name: Name; line: number; entries: IniEntry[] };
+
 /** Takes a text apart. `file` is only its name for the messages. */
 export function parseIni(file: string, text: string): ParsedIni {
-  const sections: { name: string; line: number; entries: IniEntry[] }[] = [];
+  const sections: OpenSection<string>[] = [];
   const problems: Finding[] = [];
+  let section: OpenSection | undefined;
   const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/);
   for (const [index, raw] of lines.entries()) {
     const line = index + 1;
-    const section = sections.at(-1);
     const statement = withoutComment(raw.trim());
     if (statement === '') continue;
     if (statement.startsWith('[')) {
       const name = /^\[([^\]]*)\]$/.exec(statement)?.[1]?.trim();
       if (name === undefined || name === '') {
         problems.push(finding(line, 'expected [name], and after it at most white space and a comment'));
+        // Its keys belong to no section we know, least of all to the one above.
+        section = { name: null, line, entries: [] };
         continue;
       }
       const earlier = sections.find((other) => other.name === name);
       if (earlier !== undefined) {
         problems.push(finding(line, `the section stands in line ${earlier.line} already; expected it once`, name));
       }
-      sections.push({ name, line, entries: [] });
+      const opened = { name, line, entries: [] };
+      sections.push(opened);
+      section = opened;
       continue;
     }
     const entry = readAssignment(statement);
@@ -82,11 +88,11 @@ export function parseIni(file: string, text: string): ParsedIni {
     }
     section.entries.push({ key: entry.key, value: entry.value, line });
   }
-  return { file, sections: sections satisfies IniSection[], problems, warnings: [] };
+  return { file, sections, problems, warnings: [] };
 }
 
 /** A closing quote is the first one of its kind after which nothing but white space or a comment follows. */
-const QUOTED_VALUE = /^[^=#;]*=\s*(?:'.*?'|".*?")(?=\s*$|\s+[#;])/;
+const QUOTED_VALUE = /^[^=#;]*=\s*(?:'.*?'|".*?")(?=\s*$|\s+[#;])/s;
 
 function withoutComment(line: string): string {
   const quoted = QUOTED_VALUE.exec(line)?.[0];
