@@ -1,0 +1,408 @@
+// Which host should be active, and is it time to say so? Called once per round of observations; everything it knows is in its input.
+// Comes from src/identify.ts; uses death.ts (who lives) and rules.ts (who may be active); goes on to store/store.ts `commitRoles`.
+
+import { type Answers, type Judgement, judge, type Unknown, type Unreachable } from './death.ts';
+import type { Observation } from './observation.ts';
+import { type Epoch, type Host, otherHost, type Pair, type Roles, rolesWith } from './pair.ts';
+import { elect, factsOf, type HostFacts, type Rule, UNREACHABLE } from './rules.ts';
+
+/** One thing of each host. */
+interface ByHost<T> {
+  readonly primary: T;
+  readonly secondary: T;
+}
+
+/** A winner who is not active yet, and how many rounds have agreed on it. */
+interface Pending {
+  readonly to: Host;
+  /** Whom it would take the role from; null when the board names nobody. */
+  readonly from: Host | null;
+  /** The id of the epoch that it would replace: agreement is about one state of the board. */
+  readonly epochId: string | null;
+  readonly rounds: number;
+}
+
+/** What one decision hands to the next. Keep it in memory; losing it costs only the confirmations and the memory of the roles. */
+export interface DecideState {
+  readonly pending: Pending | null;
+  /** The last good roles that the board held, for the day when Redis comes back empty. */
+  readonly remembered: Roles | null;
+  /** The dates of the last round that was counted. */
+  readonly seenMs: ByHost<number | null>;
+}
+
+export const FIRST_STATE: DecideState = { pending: null, remembered: null, seenMs: { primary: null, secondary: null } };
+
+/** The agents' last attempt to open this host failed: no planned change to it until then. */
+interface Failed {
+  readonly host: Host;
+  readonly untilMs: number;
+}
+
+/**
+ * The agents report `failed` for the board's present epoch: they had begun to open the active and took it back, so that
+ * nobody may write now. `to` is who was active before.
+ */
+interface GiveBack {
+  readonly to: Host;
+  readonly why: string;
+}
+
+export interface DecideInput {
+  readonly pair: Pick<Pair, 'primary' | 'secondary'>;
+  /** The board's roles; null when it has none (first start, Redis emptied). */
+  readonly roles: Roles | null;
+  /** The board's epoch; null when a Perl identify wrote the roles, or nobody did. */
+  readonly epoch: Epoch | null;
+  readonly observations: ByHost<Observation | null>;
+  readonly policy: { readonly tryTimes: number; readonly freshMs: number };
+  readonly failed: Failed | null;
+  readonly giveBack: GiveBack | null;
+  readonly nowMs: number;
+  readonly state: DecideState;
+}
+
+interface Common {
+  /** Whole sentences, the verdict first. */
+  readonly reasons: readonly string[];
+  readonly state: DecideState;
+  /** The active is dead and only confirmations are missing: look again at once instead of at the next interval. */
+  readonly urgent: boolean;
+}
+
+/** keep: leave the board as it is. adopt: write down who is active already. change: another host is to be active. */
+export type Decided =
+  | (Common & { readonly kind: 'keep'; readonly roles: Roles | null })
+  | (Common & { readonly kind: 'adopt' | 'change'; readonly roles: Roles });
+
+/**
+ * The input made ready: the board's roles checked, the hosts judged, and the next state as far as it is known before deciding.
+ */
+interface Scene {
+  readonly input: DecideInput;
+  readonly roles: Roles | null;
+  readonly state: DecideState;
+  readonly newRound: boolean;
+  /** Said before the reasons of whatever is decided. */
+  readonly notes: readonly string[];
+}
+
+type Known = Answers | Unreachable;
+
+export function decide(input: DecideInput): Decided {
+  const { primary, secondary } = judgeBoth(input);
+  const scene = setScene(input, [primary, secondary]);
+  const back = givesBack(scene, [primary, secondary]);
+  if (back !== null) {
+    return back;
+  }
+  if (!isKnown(primary) || !isKnown(secondary)) {
+    return keep(scene, whyUnknown([primary, secondary]));
+  }
+  return scene.roles === null
+    ? findActive(scene, { primary, secondary })
+    : followRules(scene, scene.roles, { primary, secondary });
+}
+
+function judgeBoth({ pair, observations, policy, nowMs }: DecideInput): ByHost<Judgement> {
+  const { primary, secondary } = observations;
+  const when = { freshMs: policy.freshMs, nowMs };
+  return {
+    primary: judge({ host: pair.primary, observation: primary, other: secondary, ...when }),
+    secondary: judge({ host: pair.secondary, observation: secondary, other: primary, ...when }),
+  };
+}
+
+function setScene(input: DecideInput, judged: readonly Judgement[]): Scene {
+  const { pair, observations, state } = input;
+  const roles = isOf(pair, input.roles) ? input.roles : null;
+  const notes: string[] = [];
+  if (input.roles !== null && roles === null) {
+    const { active, passive } = input.roles;
+    notes.push(`the board's roles (active ${active}, passive ${passive}) are not of this pair and do not count`);
+  }
+  if (input.giveBack !== null && roles !== null && roles.passive === input.giveBack.to) {
+    const { to, why } = input.giveBack;
+    const unable = judged.find((judgement) => judgement.host === to && judgement.verdict !== 'answers');
+    if (unable !== undefined) {
+      notes.push(`switchover to ${roles.active} failed: ${why}; cannot go back to ${to}: ${unable.reason}`);
+    }
+  }
+  const newRound =
+    isNew(state.seenMs.primary, observations.primary) && isNew(state.seenMs.secondary, observations.secondary);
+  return {
+    input,
+    roles,
+    newRound,
+    notes,
+    state: {
+      pending: state.pending,
+      remembered: roles ?? (isOf(pair, state.remembered) ? state.remembered : null),
+      seenMs: newRound ? datesOf(observations) : state.seenMs,
+    },
+  };
+}
+
+function isOf(pair: DecideInput['pair'], roles: Roles | null): boolean {
+  return roles !== null && isMember(pair, roles.active) && roles.passive === otherHost(pair, roles.active);
+}
+
+function isMember(pair: DecideInput['pair'], host: Host): boolean {
+  return host === pair.primary || host === pair.secondary;
+}
+
+/**
+ * A round counts once *both* observations have another date than at the last round that counted: a Perl monitor writes one
+ * host after the other, and its one round would count twice if either were enough. Other, not later: a clock may jump back.
+ */
+function isNew(seenMs: number | null, observation: Observation | null): boolean {
+  return observation !== null && observation.atMs !== seenMs;
+}
+
+function datesOf({ primary, secondary }: ByHost<Observation | null>): ByHost<number | null> {
+  return { primary: primary?.atMs ?? null, secondary: secondary?.atMs ?? null };
+}
+
+/**
+ * The switchover was begun and taken back, so for the board's active nobody may write: go back at once and ask no rule,
+ * provided that the former active answers. The other host's observation does not matter, it was not opened.
+ */
+function givesBack(scene: Scene, judged: readonly Judgement[]): Decided | null {
+  const { giveBack, pair } = scene.input;
+  if (giveBack === null || scene.roles === null || giveBack.to !== scene.roles.passive) {
+    return null;
+  }
+  if (!judged.some((judgement) => judgement.host === giveBack.to && judgement.verdict === 'answers')) {
+    return null;
+  }
+  return {
+    kind: 'change',
+    roles: rolesWith(pair, giveBack.to),
+    reasons: [`switchover to ${scene.roles.active} failed: ${giveBack.why}; back to ${giveBack.to}`],
+    state: { ...scene.state, pending: null },
+    urgent: false,
+  };
+}
+
+function isKnown(judgement: Judgement): judgement is Known {
+  return judgement.verdict === 'answers' || isGone(judgement);
+}
+
+function isGone(judgement: Judgement): judgement is Unreachable {
+  return judgement.verdict === 'dead' || judgement.verdict === 'silent';
+}
+
+/** The one fresh observation does not win by default, and a server that runs is not failed over: nothing changes. */
+function whyUnknown(judged: readonly Judgement[]): string[] {
+  const unknown = judged.filter((judgement): judgement is Unknown => !isKnown(judgement));
+  const alive = unknown.some((judgement) => judgement.verdict === 'unreadable');
+  const rule = alive
+    ? 'nothing changes while a host is alive and does not tell its facts'
+    : 'nothing changes without a fresh observation of both hosts';
+  return [rule, ...unknown.map((judgement) => judgement.reason)];
+}
+
+/**
+ * The board names no active. Whoever is writable was opened by somebody and is it; where that does not tell, the last known
+ * roles do; only then the rules elect.
+ */
+function findActive(scene: Scene, hosts: ByHost<Known>): Decided {
+  const answering = [hosts.primary, hosts.secondary].filter((host) => host.verdict === 'answers');
+  const [one, two] = answering;
+  if (one === undefined) {
+    return keep(scene, ['no active is known and neither host answers', hosts.primary.reason, hosts.secondary.reason]);
+  }
+  const mute = answering.find((host) => host.facts.readOnly === null);
+  if (mute !== undefined) {
+    return keep(scene, [`no active is known and ${mute.host} does not tell whether it is read only`]);
+  }
+  const writable = answering.filter((host) => host.facts.readOnly === false);
+  const [only] = writable;
+  if (only !== undefined && writable.length === 1) {
+    const others = two === undefined ? `the only host that answers, and it is writable` : `the only writable host`;
+    return adopt(scene, only.host, `no active is known: ${only.host} is ${others}`);
+  }
+  const { remembered } = scene.state;
+  const both = writable.length === 0 ? 'both hosts are read only' : 'both hosts are writable';
+  if (two !== undefined) {
+    return remembered === null
+      ? electFirst(scene, hosts, both)
+      : adopt(scene, remembered.active, `the board lost its roles and ${both}: ${remembered.active} was active last`);
+  }
+  // One host answers and is read only. Unless it was the active, the other one is presumed to be: this is a failover.
+  return remembered?.active === one.host
+    ? adopt(scene, one.host, `the board lost its roles: ${one.host} was active last and is the only host that answers`)
+    : electFirst(scene, hosts, `${one.host} is read only, so the other host may have been active`);
+}
+
+function electFirst(scene: Scene, hosts: ByHost<Known>, why: string): Decided {
+  const race = run(scene, hosts);
+  const start = `no active is known: ${why}`;
+  if (race.winner === null) {
+    return keep(scene, [`${start}; no host can be active`, ...race.obstacles]);
+  }
+  const gone = [hosts.primary, hosts.secondary].find(isGone);
+  return confirm(scene, null, race.winner, gone, [start, ...race.obstacles, ...race.caveats]);
+}
+
+/** The board's roles are good: the contract's rules say who should be active, and a planned change is held where it would hurt. */
+function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Decided {
+  const race = run(scene, hosts);
+  if (race.winner === null) {
+    return keep(scene, [`${active} stays active: no host can be`, ...race.obstacles]);
+  }
+  const { pair } = scene.input;
+  if (race.winner === active) {
+    const preference = race.obstacles.length === 0 ? ': both hosts can be and it is the primary' : '';
+    return keep(scene, [`${active} stays active${preference}`, ...race.obstacles]);
+  }
+  const [from, to] = active === pair.primary ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
+  if (from.verdict === 'answers' && to.verdict === 'answers') {
+    const held = whyHeld(scene, from, to);
+    if (held !== null) {
+      return keep(scene, [`${active} stays active, ${held}`, ...race.obstacles]);
+    }
+  }
+  const gone = isGone(from) ? from : undefined;
+  return confirm(scene, active, race.winner, gone, [...race.obstacles, ...race.caveats]);
+}
+
+interface Race {
+  readonly winner: Host | null;
+  /** A sentence for each host that cannot be active. */
+  readonly obstacles: readonly string[];
+  /** What the winner, alone, is not barred by and the operator should know all the same. */
+  readonly caveats: readonly string[];
+}
+
+function run(scene: Scene, hosts: ByHost<Known>): Race {
+  const { winner, obstacles } = elect(ruleFacts(hosts.primary), ruleFacts(hosts.secondary));
+  const sentences: string[] = [];
+  for (const role of ['primary', 'secondary'] as const) {
+    const rule = obstacles[role];
+    if (rule !== null) {
+      sentences.push(cannotBeActive(hosts[role], rule));
+    }
+  }
+  if (winner === null) {
+    return { winner: null, obstacles: sentences, caveats: [] };
+  }
+  const [best, other] = winner === 'primary' ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
+  return { winner: scene.input.pair[winner], obstacles: sentences, caveats: caveats(best, other) };
+}
+
+function ruleFacts(judgement: Known): HostFacts {
+  return judgement.verdict === 'answers' ? factsOf(judgement.facts) : UNREACHABLE;
+}
+
+function cannotBeActive(judgement: Known, rule: Rule): string {
+  const detail = judgement.verdict === 'answers' ? delay(judgement) : ` (${judgement.detail})`;
+  return `${judgement.host} cannot be active: ${rule.sentence}${detail} [rule ${rule.number}]`;
+}
+
+function delay({ facts }: Answers): string {
+  return facts.delaySec > 0 ? ` (${facts.delaySec} s)` : '';
+}
+
+function caveats(best: Known, other: Known): string[] {
+  if (best.verdict !== 'answers' || other.verdict === 'answers') {
+    return [];
+  }
+  const { facts, host } = best;
+  const said: string[] = [];
+  if (facts.delaySec > 0) {
+    said.push(`${host} is ${facts.delaySec} s behind: it is opened only after it has applied what it received`);
+  }
+  if (!facts.replicationOk) {
+    said.push(`${host}'s replication is in error, as may be expected while ${other.host} is unreachable`);
+  }
+  if (facts.io === 'Yes') {
+    said.push(`${host} may still hear ${other.host} (its I/O thread runs): the network from here may be at fault`);
+  }
+  return said;
+}
+
+/**
+ * The active lives and can hand over, so nothing is urgent: a host is not opened while the other, reachable, one holds
+ * something that it lacks (F21, S2). Rule 4 already excludes the merely delayed. Null: nothing speaks against the change.
+ */
+function whyHeld(scene: Scene, from: Answers, to: Answers): string | null {
+  const { failed, nowMs } = scene.input;
+  if (failed !== null && failed.host === to.host && nowMs < failed.untilMs) {
+    const waitSec = Math.ceil((failed.untilMs - nowMs) / 1000);
+    return `held: the last attempt to open ${to.host} failed; it is not tried again for ${waitSec} s`;
+  }
+  // Roles swapped by hand: the writes are at `to` already, so it cannot miss any by being called the active.
+  const swapped = from.facts.readOnly === true && to.facts.readOnly === false;
+  if (!swapped && !replicates(to)) {
+    return `held: ${to.host}'s replication ${inWhichState(to)}, it would miss what ${from.host} holds`;
+  }
+  return null;
+}
+
+/** A Perl monitor does not name the threads (null): its verdict on replication stands for both. */
+function replicates({ facts }: Answers): boolean {
+  return facts.replicationOk && (facts.io ?? 'Yes') === 'Yes' && (facts.sql ?? 'Yes') === 'Yes';
+}
+
+function inWhichState({ facts }: Answers): string {
+  const threads = `I/O thread ${facts.io ?? 'unknown'}, SQL thread ${facts.sql ?? 'unknown'}`;
+  return facts.replicationOk ? `is not running (${threads})` : `is in error (${threads})`;
+}
+
+/** Counts this round for `to` if it is a new one, and changes when enough rounds have agreed. */
+function confirm(
+  scene: Scene,
+  from: Host | null,
+  to: Host,
+  gone: Unreachable | undefined,
+  why: readonly string[],
+): Decided {
+  const { pair, policy, epoch } = scene.input;
+  const before = scene.state.pending;
+  const epochId = epoch?.id ?? null;
+  const goesOn = before !== null && before.to === to && before.from === from && before.epochId === epochId;
+  const rounds = (goesOn ? before.rounds : 0) + (scene.newRound ? 1 : 0);
+  const state = { ...scene.state, pending: { to, from, epochId, rounds } };
+  if (rounds >= policy.tryTimes) {
+    // The count stays: a commit that fails is decided again at once, and one that succeeds ends it.
+    const head = `${to} becomes active: ${policy.tryTimes} rounds agree`;
+    return {
+      kind: 'change',
+      roles: rolesWith(pair, to),
+      reasons: [...scene.notes, head, ...why],
+      state,
+      urgent: false,
+    };
+  }
+  const head = `${to} is to be active: ${rounds} of ${policy.tryTimes} rounds agree`;
+  return {
+    kind: 'keep',
+    roles: scene.roles,
+    reasons: [...scene.notes, head, ...why],
+    state,
+    urgent: gone?.verdict === 'dead',
+  };
+}
+
+/** Nothing changes, and rounds that agreed before this one do not count any more. */
+function keep(scene: Scene, reasons: readonly string[]): Decided {
+  return {
+    kind: 'keep',
+    roles: scene.roles,
+    reasons: [...scene.notes, ...reasons],
+    state: { ...scene.state, pending: null },
+    urgent: false,
+  };
+}
+
+/** Writes down what is so already; needs no confirmation. */
+function adopt(scene: Scene, active: Host, reason: string): Decided {
+  return {
+    kind: 'adopt',
+    roles: rolesWith(scene.input.pair, active),
+    reasons: [...scene.notes, reason],
+    state: { ...scene.state, pending: null },
+    urgent: false,
+  };
+}
