@@ -25,6 +25,8 @@ const HEAL_GAP_MS = 10_000;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
 const VIGIL_MS = 600_000;
 const VIGIL_GAP_MS = 100;
+/** Somebody is told by mail that nothing can be done once that has lasted this long; every failover holds for a moment. */
+const HELD_MAIL_MS = 10_000;
 
 export interface Mailer {
   /** Queues a mail; never waits and never throws. */
@@ -64,6 +66,8 @@ interface Work {
   opened: boolean;
   /** Clauses of what was done, for report and mail. */
   readonly done: string[];
+  /** Since when nothing could be done. */
+  heldSinceMs: number | null;
   /** The last thing that was said about holding. */
   said: string;
   mailed: string;
@@ -185,12 +189,13 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       };
       await store.putReport(uniqsign, report);
     }
-    if (outcome === 'opened' ? current.opened : board.epoch !== null) {
-      if (current.mailed !== outcome) {
-        current.mailed = outcome;
-        const message = encodeMessage({ roles, uniqsign });
-        mailer.send('mmm-manager change', `${message}\n\n${outcome}: ${why}\n`);
-      }
+    current.heldSinceMs = outcome === 'opened' ? null : (current.heldSinceMs ?? clock.monotonic());
+    const heldMs = current.heldSinceMs === null ? 0 : clock.monotonic() - current.heldSinceMs;
+    const worthAMail = outcome === 'opened' ? current.opened : outcome === 'failed' || heldMs >= HELD_MAIL_MS;
+    if (worthAMail && current.mailed !== outcome) {
+      current.mailed = outcome;
+      // The message first, as the Perl agent mails it; then what became of it.
+      mailer.send('mmm-manager change', `${encodeMessage({ roles, uniqsign })}\n\n${outcome}: ${why}\n`);
     }
   }
 
@@ -253,6 +258,7 @@ function newWork(key: string): Work {
     wasOpen: false,
     opened: false,
     done: [],
+    heldSinceMs: null,
     said: '',
     mailed: '',
   };

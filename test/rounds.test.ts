@@ -1,0 +1,350 @@
+// The real rounds of monitor, identify and agent around one board, on servers made of facts and a clock that stands still.
+
+import { describe, expect, it } from 'vitest';
+import { type AgentParts, makeAgentRound } from '../src/agent.ts';
+import { MmmError } from '../src/core/errors.ts';
+import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
+import { makeMonitorRound } from '../src/monitor.ts';
+import { decodeMessage } from '../src/store/wire.ts';
+import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
+import { failure } from './support/facts.ts';
+import { FakeClock, fakeRandom } from './support/fake-clock.ts';
+import { fakeLog } from './support/fake-log.ts';
+import { type FakeServer, fakePair } from './support/fake-pair.ts';
+import { MemoryBoard } from './support/memory-store.ts';
+
+const TOPIC = 'mmm-switch-channel';
+
+function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeServer; b: FakeServer } } = {}) {
+  const pair = aPair();
+  const clock = new FakeClock();
+  const board = new MemoryBoard(() => clock.wall());
+  const { a, b } = choices.servers ?? fakePair();
+  const log = fakeLog();
+  const mails: { subject: string; body: string }[] = [];
+  const open = () => board.store({ topic: TOPIC });
+  const store = open();
+  const messages: string[] = [];
+  board.subscribe((channel, payload) => {
+    if (channel === TOPIC) messages.push(payload);
+  });
+  const monitor = makeMonitorRound({
+    pair,
+    servicemode: 1,
+    tryTimes: 2,
+    primary: a,
+    secondary: b,
+    store,
+    clock,
+    log,
+    observer: 'monitor-1',
+  });
+  const identifyParts: IdentifyParts = {
+    pair,
+    tryTimes: 2,
+    policy: { drainTimeoutSec: choices.drainTimeoutSec ?? null },
+    store,
+    clock,
+    random: fakeRandom(),
+    log,
+    owner: 'identify-1',
+    leadMs: 10_000,
+  };
+  const agentParts: AgentParts = {
+    uniqsign: pair.uniqsign,
+    store,
+    serverFor: (host) => (host === PRIMARY ? a : b),
+    clock,
+    log,
+    mailer: { send: (subject, body) => mails.push({ subject, body }) },
+    name: 'agent-1',
+    connectTimeoutMs: 1_000,
+  };
+  const identify = makeIdentifyRound(identifyParts);
+  const agent = makeAgentRound(agentParts);
+  const act = () => agent(new AbortController().signal);
+  /** So many rounds of everybody, a second apart. */
+  const run = async (rounds = 1) => {
+    for (let count = 0; count < rounds; count++) {
+      await monitor();
+      await identify();
+      await act();
+      await clock.advance(1_000);
+    }
+  };
+  /** Observed and decided, while no agent looks. */
+  const decide = async () => {
+    for (let count = 0; count < 3; count++) {
+      await monitor();
+      await identify();
+      await clock.advance(10);
+    }
+  };
+  const parts = { identifyParts, agentParts };
+  return { pair, clock, board, store, a, b, log, mails, messages, monitor, identify, ...parts, act, run, decide };
+}
+
+const writable = ({ a, b }: { a: FakeServer; b: FakeServer }) =>
+  [a, b].filter((s) => !s.facts.readOnly).map((s) => s.host);
+
+describe('a start with an empty board', () => {
+  it('adopts the host that is writable and changes nothing', async () => {
+    const world = aWorld();
+    await world.run(3);
+    expect((await world.store.board(world.pair.uniqsign)).roles).toEqual({ active: PRIMARY, passive: SECONDARY });
+    expect(world.a.did).toEqual([]);
+    expect(world.b.did).toEqual([]);
+  });
+
+  it('adopts the secondary, too, when that is the writable one', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false, connections: 3 };
+    await world.run(3);
+    expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(SECONDARY);
+    expect(writable(world)).toEqual([SECONDARY]);
+  });
+
+  it('opens the primary of two hosts that are read only', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    await world.run(3);
+    expect(writable(world)).toEqual([PRIMARY]);
+    expect(world.messages).toHaveLength(1);
+    expect(decodeMessage(world.messages[0] ?? '').value?.roles).toEqual({ active: PRIMARY, passive: SECONDARY });
+  });
+});
+
+describe('a failover', () => {
+  it('fails over when the active died, mails the message, and reports it', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    await world.run(2);
+    expect(writable(world)).toContain(SECONDARY);
+    expect(world.b.did).toEqual(['stop-io', 'open']);
+    const board = await world.store.board(world.pair.uniqsign);
+    expect(board.report).toMatchObject({ outcome: 'opened', host: SECONDARY, agent: 'agent-1' });
+    expect(world.mails).toHaveLength(1);
+    expect(world.mails[0]?.subject).toBe('mmm-manager change');
+    expect(world.mails[0]?.body.split('\n')[0]).toBe(world.messages.at(-1));
+  });
+
+  it('closes the old active when it comes back writable, then lets both replicate again', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    await world.run(3);
+    expect(writable(world)).toContain(SECONDARY);
+    world.a.down = null;
+    await world.run(1);
+    expect(writable(world)).toEqual([SECONDARY]);
+    expect(world.a.did).toEqual(['close']);
+    expect(world.b.did).toEqual(['stop-io', 'open', 'start-io']);
+  });
+
+  it('asks a silent host again without waiting for the interval, so that it is closed as soon as it wakes', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    await world.run(3);
+    expect(await world.act()).toEqual({ nextMs: 100 });
+    await world.clock.advance(700_000);
+    expect(await world.act()).toEqual({});
+  });
+
+  it.each(['saturated', 'auth-refused', 'blocked', 'server-error'] as const)(
+    'does not fail over when the active is %s',
+    async (kind) => {
+      const world = aWorld();
+      await world.run(2);
+      world.a.down = failure(kind);
+      await world.run(5);
+      expect(world.b.did).toEqual([]);
+      expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(PRIMARY);
+    },
+  );
+});
+
+describe('the agent', () => {
+  it('mails that nothing can be done only when that lasts', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    world.b.freeze();
+    await world.run(5);
+    expect(world.mails).toEqual([]);
+    await world.run(10);
+    expect(world.mails).toHaveLength(1);
+    expect(world.mails[0]?.body).toContain('held: ');
+  });
+
+  it('does what is wanted without ever getting a message', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    await world.decide();
+    expect(world.b.did).toEqual([]);
+    await world.act();
+    expect(writable(world)).toContain(SECONDARY);
+  });
+
+  it('does nothing more when the decision was replaced while it acted (S3)', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    await world.decide();
+    world.b.beforeStep = async (step) => {
+      if (step.do !== 'stop-io') return;
+      const board = await world.store.board(world.pair.uniqsign);
+      const epoch = { number: (board.epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
+      const decision = {
+        roles: { active: PRIMARY, passive: SECONDARY },
+        epoch,
+        reasons: ['test'],
+        atMs: world.clock.wall(),
+      };
+      await world.store.commitRoles(world.pair.uniqsign, decision, board.epoch, { drainTimeoutSec: null });
+    };
+    expect(await world.act()).toEqual({ nextMs: 0 });
+    expect(world.b.did).toEqual(['stop-io']);
+    expect(world.b.facts.readOnly).toBe(true);
+  });
+
+  it('changes nothing on the servers while the board is away', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    world.board.trouble = new MmmError('store-down', 'redis is away');
+    await expect(world.act()).rejects.toThrow('redis is away');
+    expect(world.a.did).toEqual([]);
+    expect(world.b.did).toEqual([]);
+  });
+
+  it('obeys roles that a Perl identify wrote, which carry no epoch', async () => {
+    const world = aWorld();
+    await world.monitor();
+    world.board.put(
+      `mysql-${world.pair.uniqsign}-mode`,
+      new Map([
+        ['active', SECONDARY],
+        ['passive', PRIMARY],
+      ]),
+    );
+    await world.act();
+    expect(writable(world)).toEqual([SECONDARY]);
+    expect(world.a.did).toEqual(['close']);
+  });
+
+  it('starts replication that stops again at once only every ten seconds', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const stop = () => {
+      const { replication } = world.a.facts;
+      if (replication) world.a.facts = { ...world.a.facts, replication: { ...replication, io: 'No', sql: 'No' } };
+    };
+    for (let count = 0; count < 9; count++) {
+      stop();
+      await world.run(1);
+    }
+    expect(world.a.did).toEqual(['start-replication']);
+    stop();
+    await world.clock.advance(2_000);
+    await world.run(1);
+    expect(world.a.did).toEqual(['start-replication', 'start-replication']);
+  });
+
+  it('finishes what an agent began that died after stopping the I/O thread', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    await world.decide();
+    world.b.beforeStep = (step) => {
+      if (step.do === 'open') throw new Error('killed');
+    };
+    await expect(world.act()).rejects.toThrow('killed');
+    world.b.beforeStep = () => {};
+    const second = makeAgentRound({ ...world.agentParts, name: 'agent-2' });
+    await second(new AbortController().signal);
+    expect(writable(world)).toContain(SECONDARY);
+    expect((await world.store.board(world.pair.uniqsign)).report?.agent).toBe('agent-2');
+  });
+});
+
+describe('identify', () => {
+  it('takes a switchover back that the agents could not finish, and leaves the other host alone for a minute', async () => {
+    const world = aWorld();
+    // The role is at the secondary, clients are at the primary: the contract's rules want it back there.
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false };
+    await world.run(2);
+    // What the secondary holds never arrives.
+    world.a.beforeStep = (step) => {
+      if (step.do === 'await-received') world.a.facts = { ...world.a.facts, replication: null };
+    };
+    world.b.facts = { ...world.b.facts, binlog: { file: 'bin.000001', pos: 900 } };
+    await world.run(3);
+    expect(world.b.did).toContain('close');
+    expect(writable(world)).toEqual([SECONDARY]);
+    const board = await world.store.board(world.pair.uniqsign);
+    expect(board.roles?.active).toBe(SECONDARY);
+    expect(board.report?.outcome).toBe('opened');
+    const { number } = board.epoch ?? { number: 0 };
+    await world.run(30);
+    expect((await world.store.board(world.pair.uniqsign)).epoch?.number).toBe(number);
+  });
+
+  it('lets one of two decide, and the other go on when the first is gone', async () => {
+    const world = aWorld();
+    const second = makeIdentifyRound({ ...world.identifyParts, owner: 'identify-2', log: world.log });
+    await world.run(2);
+    world.a.die();
+    for (let count = 0; count < 4; count++) {
+      await world.monitor();
+      await second();
+      await world.clock.advance(1_000);
+    }
+    expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(PRIMARY);
+    await world.clock.advance(10_000);
+    for (let count = 0; count < 3; count++) {
+      await world.monitor();
+      await second();
+      await world.clock.advance(1_000);
+    }
+    expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(SECONDARY);
+  });
+
+  it('follows the servers, not the dump, when an older board comes back, and takes a higher epoch', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const dump = structuredClone([...world.board.hashes]);
+    world.a.die();
+    await world.run(3);
+    world.b.facts = { ...world.b.facts, connections: 3 };
+    world.a.down = null;
+    await world.run(2);
+    const before = (await world.store.board(world.pair.uniqsign)).epoch?.number ?? 0;
+    world.board.empty();
+    for (const [key, fields] of dump) world.board.put(key, fields);
+    await world.monitor();
+    await world.identify();
+    await world.act();
+    const board = await world.store.board(world.pair.uniqsign);
+    expect(board.roles?.active).toBe(SECONDARY);
+    expect(board.epoch?.number).toBeGreaterThan(before);
+    expect(writable(world)).toEqual([SECONDARY]);
+  });
+
+  it('brings a changed policy to the board as a decision that keeps the roles', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const restarted = makeIdentifyRound({ ...world.identifyParts, policy: { drainTimeoutSec: 7 } });
+    await world.monitor();
+    await restarted();
+    const found = await world.store.findPair(world.pair.uniqsign);
+    expect(found?.policy.drainTimeoutSec).toBe(7);
+    expect(found?.board.roles?.active).toBe(PRIMARY);
+    await world.run(2);
+    expect(world.b.did).toEqual([]);
+  });
+});
