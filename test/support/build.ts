@@ -20,7 +20,7 @@ export function aPair(over: Partial<Pair> = {}): Pair {
 }
 
 /** The facts of a healthy, writable host with one application connected. */
-export function someFacts(over: Partial<SeenFacts> = {}): SeenFacts {
+function seenFacts(over: Partial<SeenFacts> = {}): SeenFacts {
   return { readOnly: false, replicationOk: true, delaySec: 0, connections: 1, io: 'Yes', sql: 'Yes', ...over };
 }
 
@@ -54,7 +54,7 @@ export function anObservation(choices: ObservationChoices = {}): Observation {
 
 function seen(failure: Failure['kind'] | undefined, facts: Partial<SeenFacts>): Seen {
   if (failure === undefined) {
-    return { kind: 'answered', facts: someFacts(facts) };
+    return { kind: 'answered', facts: seenFacts(facts) };
   }
   if (failure === 'refused' || failure === 'silent') {
     return { kind: failure, failure: aFailure(failure) };
