@@ -5,6 +5,8 @@ import { basename } from 'node:path';
 import type { Command } from '@oclif/core/command';
 
 export const COMMANDS: Readonly<Record<string, () => Promise<Command.Class>>> = {
+  config: async () => (await import('./config.ts')).default,
+  status: async () => (await import('./status.ts')).default,
   uniqsign: async () => (await import('./uniqsign.ts')).default,
 };
 

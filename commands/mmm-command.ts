@@ -35,6 +35,10 @@ function usageTrouble(error: ParseError, known: readonly string[]): string {
       })
       .join('; ');
   }
-  // oclif's own text; what follows its first line is a hint that we give ourselves, and a list is rare enough to be joined.
-  return error.message.replace('\nSee more help with --help', '').replaceAll(/\s*\n\s*/g, ' ');
+  // oclif's own text without its hints, which we give ourselves, on one line.
+  return error.message
+    .replace('\nSee more help with --help', '')
+    .replace(/^The following errors? occurred:/, '')
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .trim();
 }
