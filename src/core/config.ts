@@ -389,7 +389,7 @@ class Findings {
     this.#warnings = [...file.warnings];
   }
 
-  /** A line that could not even be taken apart is not complained about twice. */
+  /** What could not even be taken apart, a line or the whole file, is not complained about again for what it lacks. */
   problem(place: Place, text: string): void {
     const known = this.#file.problems.some(({ line, key }) => line === place.line && key === place.key);
     if (!known) this.#problems.push({ ...place, text });
@@ -402,9 +402,7 @@ class Findings {
   result<T>(config: T | null): Result<T> {
     const warnings = this.#lines(this.#warnings);
     if (config !== null && this.#problems.length === 0) return { ok: true, config, warnings };
-    // A file that could not be read lacks everything; only the reason is worth a line.
-    const unread = this.#file.problems.filter(({ line }) => line === null);
-    return { ok: false, problems: this.#lines(unread.length > 0 ? unread : this.#problems), warnings };
+    return { ok: false, problems: this.#lines(this.#problems), warnings };
   }
 
   #lines(findings: readonly Finding[]): string[] {

@@ -13,13 +13,15 @@ export interface Kind<V> {
 }
 
 /** Any text. Used for what may hold everything, passwords above all, so it never quotes the text back. */
-export const text: Kind<string> = { expects: 'a text', read: (value) => ({ value }) };
+export function text(expects: string): Kind<string> {
+  return { expects, read: (value) => ({ value }) };
+}
 
-/** Text that one pattern describes. */
+/** Text that one pattern describes; `name` with its article. */
 export function textLike(name: string, pattern: RegExp, expects: string): Kind<string> {
   return {
     expects,
-    read: (value) => (pattern.test(value) ? { value } : { wrong: `${quote(value)} is not ${article(name)}` }),
+    read: (value) => (pattern.test(value) ? { value } : { wrong: `${quote(value)} is not ${name}` }),
   };
 }
 
@@ -36,9 +38,9 @@ export function hostWithDefaultPort(port: number): Kind<Host> {
   };
 }
 
-/** A whole number in a range; both ends belong to it. */
-export function wholeNumber(min: number, max: number): Kind<number> {
-  return numberOf(/^\d+$/, `a whole number from ${min} to ${max}`, min, max);
+/** A whole number in a range; both ends belong to it. `what` is `a whole number`, or with its unit. */
+export function wholeNumber(what: string, min: number, max: number): Kind<number> {
+  return numberOf(/^\d+$/, `${what} from ${min} to ${max}`, min, max);
 }
 
 /** Seconds, fractions allowed, as milliseconds. */
@@ -60,7 +62,7 @@ export function oneOf<W extends string>(...words: readonly W[]): Kind<W> {
     expects: `one of ${listed}`,
     read: (value) => {
       const word = words.find((candidate) => candidate === value);
-      return word === undefined ? { wrong: `${quote(value)} is not one of them` } : { value: word };
+      return word === undefined ? { wrong: `${quote(value)} is not understood` } : { value: word };
     },
   };
 }
@@ -70,7 +72,7 @@ export const bit: Kind<0 | 1> = {
   read: (value) => {
     if (value === '0') return { value: 0 };
     if (value === '1') return { value: 1 };
-    return { wrong: `${quote(value)} is neither` };
+    return { wrong: `${quote(value)} is not understood` };
   },
 };
 
@@ -126,16 +128,18 @@ export function quote(value: string): string {
 
 /** An @ suggests `user:password@host`, so such a text is not repeated. */
 function readHost(candidate: string, asWritten: string = candidate): Reading<Host> {
+  if (asWritten.includes('@')) return { wrong: 'an address has no @' };
   const value = parseHost(candidate);
-  if (value !== undefined && !candidate.includes('@')) return { value };
-  return { wrong: asWritten.includes('@') ? 'an address has no @' : `${quote(asWritten)} is not one` };
+  if (value !== undefined) return { value };
+  if (/:\d+$/.test(asWritten)) return { wrong: `${quote(asWritten)} is not an address and a port` };
+  return { wrong: `${quote(asWritten)} has no port` };
 }
 
 function numberOf(form: RegExp, expects: string, min: number, max: number): Kind<number> {
   return {
     expects,
     read: (value) => {
-      if (!form.test(value)) return { wrong: `${quote(value)} is not a number of this form` };
+      if (!form.test(value)) return { wrong: `${quote(value)} is not a plain number` };
       const number = Number(value);
       if (number < min) return { wrong: `${quote(value)} is too small` };
       return number > max ? { wrong: `${quote(value)} is too large` } : { value: number };
@@ -159,8 +163,4 @@ function longestValidStart(value: string): number {
     }
   }
   return 0;
-}
-
-function article(name: string): string {
-  return /^[aeiou]/.test(name) ? `an ${name}` : `a ${name}`;
 }

@@ -38,27 +38,35 @@ export type Table = Readonly<Record<string, Setting<unknown>>>;
 /** What reading a section by a table gives. */
 export type Values<T extends Table> = { readonly [K in keyof T]: T[K] extends Setting<infer V> ? V : never };
 
-const userName = textLike('user name', /^[^'"\s]+$/, 'a user name');
+const userName = textLike('a user name', /^[^'"\s]+$/, 'a user name');
 // A name without @ is a local mailbox. Nothing here may look like an option to sendmail.
 const mailAddress = textLike(
-  'mail address',
+  'a mail address',
   /^(?!-)(?:[^\s@,;<>'"|]+@[^\s@,;<>'"|]+|[\w-]+)$/,
-  'NAME@DOMAIN or a local NAME',
+  'NAME@DOMAIN, or NAME for a local mailbox',
 );
-const databaseName = textLike('database name', /^[^\s'"`/\\.]+$/, 'the name of a database');
-const word = textLike('word', /^\w+$/, 'letters, digits and _');
-const channel = textLike('channel', /^\S+$/, 'a name without white space');
+const databaseName = textLike('a database name', /^[^\s'"`/\\.]+$/, 'the name of a database');
+const word = textLike('a word', /^\w+$/, 'letters, digits and _');
+const channel = textLike('a channel', /^\S+$/, 'a name without white space');
 const sign = textLike(
-  'signature',
+  'a signature',
   /^[\w.-]{1,64}$/,
   '32 hex digits as `mmm uniqsign` prints (up to 64 letters, digits, dots, dashes or _ are read)',
 );
-const path = textLike('path', /^[^\p{Cc}]*[^/\p{Cc}]$/u, 'the path of a file');
+const path = textLike('a path', /^[^\p{Cc}]*[^/\p{Cc}]$/u, 'the path of a file');
 
 const access = {
   database: defaulted(databaseName, 'information_schema', 'The database to connect to.', 'information_schema'),
-  user: required(text, 'The MySQL account of mmm. It needs SELECT, PROCESS, SUPER, REPLICATION SLAVE.', 'user_mmm'),
-  password: { ...required(text, "That account's password.", "'se#cret'"), secret: true, mayBeEmpty: true },
+  user: required(
+    text('the name of an account'),
+    'The MySQL account of mmm. It needs SELECT, PROCESS, SUPER, REPLICATION SLAVE.',
+    'user_mmm',
+  ),
+  password: {
+    ...required(text('a password; nothing after the = is the empty one'), "That account's password.", "'se#cret'"),
+    secret: true,
+    mayBeEmpty: true,
+  },
   charset: defaulted(word, 'utf8', 'The character set of the connection.', 'utf8mb4'),
   connect_timeout: defaulted(secondsAsMs(0.1, 3600), '1', 'How long connecting to a server may take.', '1.5'),
 };
@@ -81,9 +89,14 @@ export const PAIR = {
   ),
   servicemode: defaulted(bit, '1', '1: active-passive, one writable host. 0: active-active, both are.', '1'),
   interval: defaulted(secondsAsMs(0.1, 3600), '3', 'The pause between two looks at the pair.', '1'),
-  try_times: defaulted(wholeNumber(2, 1000), '2', 'How many rounds must agree before the roles change.', '3'),
+  try_times: defaulted(
+    wholeNumber('a whole number', 2, 1000),
+    '2',
+    'How many rounds must agree before the roles change.',
+    '3',
+  ),
   drain_timeout: optional(
-    wholeNumber(1, 86_400),
+    wholeNumber('whole seconds', 1, 86_400),
     'How long a host may go on applying what it has received before it is opened without the rest, which is reported. Left out: it is never opened before everything is applied.',
     '60',
   ),
@@ -109,15 +122,19 @@ export const MYSQL = {
   ),
   block_host: optional(pattern, 'See block_user; matched against the host part of the account.', '^10\\.12\\.17\\.%$'),
   try_on_failure: defaulted(
-    wholeNumber(1, 100),
+    wholeNumber('a whole number', 1, 100),
     '3',
     'How often connecting to a server is tried within one round.',
     '3',
   ),
   send_mail: defaulted(bit, '0', '1: a mail tells of each change.', '1'),
   email_server: optional(hostWithDefaultPort(25), 'The SMTP server. Left out: the local sendmail.', '10.0.21.5:587'),
-  email_user: optional(text, 'The name to log in to the SMTP server with. Set it together with email_password.', 'mmm'),
-  email_password: { ...optional(text, 'The password for email_user.', "'se#cret'"), secret: true },
+  email_user: optional(
+    text('a name'),
+    'The name to log in to the SMTP server with. Set it together with email_password.',
+    'mmm',
+  ),
+  email_password: { ...optional(text('a password'), 'The password for email_user.', "'se#cret'"), secret: true },
   email_tls: defaulted(
     oneOf('off', 'starttls', 'required', 'implicit'),
     'starttls',
@@ -139,7 +156,10 @@ export const REDIS = {
     'Where Redis listens; wins over --redis. Left out: --redis, or else 127.0.0.1:6379.',
     '10.0.21.17:6379',
   ),
-  password: { ...optional(text, 'The password of Redis, if it asks for one.', "'se#cret'"), secret: true },
+  password: {
+    ...optional(text('a password'), 'The password of Redis, if it asks for one.', "'se#cret'"),
+    secret: true,
+  },
   topic: required(
     channel,
     'The channel of the messages about role changes; the same in both files.',

@@ -34,9 +34,10 @@ export function parseIni(file: string, text: string): ParsedIni {
   const sections: OpenSection<string>[] = [];
   const problems: Finding[] = [];
   let section: OpenSection | undefined;
-  const lines = text.replace(/^\uFEFF/, '').split(/\r\n|\r|\n/);
+  const lines = text.split(/\r\n|\r|\n/);
   for (const [index, raw] of lines.entries()) {
     const line = index + 1;
+    // A BOM counts as white space here, and goes.
     const statement = withoutComment(raw.trim());
     if (statement === '') continue;
     if (statement.startsWith('[')) {

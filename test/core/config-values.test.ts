@@ -15,16 +15,23 @@ describe('a host', () => {
     expect(read(kinds.host, text)).toBe(text);
   });
 
-  test.each(['10.0.0.1', '10.0.0.1:', ':3306', '10.0.0.1:0', '10.0.0.1:65536', '::1:3306', 'a b:1', 'a,b:1'])(
-    'may not be %s',
-    (text) => {
-      expect(read(kinds.host, text)).toBe(`"${text}" is not one`);
-    },
-  );
+  test.each([
+    ['10.0.0.1', '"10.0.0.1" has no port'],
+    ['10.0.0.1:', '"10.0.0.1:" has no port'],
+    [':3306', '":3306" is not an address and a port'],
+    ['10.0.0.1:0', '"10.0.0.1:0" is not an address and a port'],
+    ['10.0.0.1:65536', '"10.0.0.1:65536" is not an address and a port'],
+    ['::1:3306', '"::1:3306" is not an address and a port'],
+    ['a b:1', '"a b:1" is not an address and a port'],
+    ['a,b:1', '"a,b:1" is not an address and a port'],
+    ['root:x@db:1', 'an address has no @'],
+  ])('may not be %s', (text, wrong) => {
+    expect(read(kinds.host, text)).toBe(wrong);
+  });
 
   test('is shown as it was written when a default port was added in vain', () => {
-    expect(read(kinds.hostWithDefaultPort(25), 'a b')).toBe('"a b" is not one');
-    expect(read(kinds.hostWithDefaultPort(25), '::1')).toBe('"::1" is not one');
+    expect(read(kinds.hostWithDefaultPort(25), 'a b')).toBe('"a b" has no port');
+    expect(read(kinds.hostWithDefaultPort(25), '::1')).toBe('"::1" is not an address and a port');
     expect(read(kinds.hostWithDefaultPort(25), 'x:y@z')).toBe('an address has no @');
   });
 });
@@ -37,13 +44,13 @@ describe('a number', () => {
     ['1.0005', 1001],
     ['0.09', '"0.09" is too small'],
     ['3600.1', '"3600.1" is too large'],
-    ['1e3', '"1e3" is not a number of this form'],
-    ['0x10', '"0x10" is not a number of this form'],
-    ['.5', '".5" is not a number of this form'],
-    ['-1', '"-1" is not a number of this form'],
-    ['1,5', '"1,5" is not a number of this form'],
-    ['3s', '"3s" is not a number of this form'],
-    ['', '"" is not a number of this form'],
+    ['1e3', '"1e3" is not a plain number'],
+    ['0x10', '"0x10" is not a plain number'],
+    ['.5', '".5" is not a plain number'],
+    ['-1', '"-1" is not a plain number'],
+    ['1,5', '"1,5" is not a plain number'],
+    ['3s', '"3s" is not a plain number'],
+    ['', '"" is not a plain number'],
   ])('of seconds: %s', (text, expected) => {
     expect(read(seconds, text)).toBe(expected);
   });
@@ -53,9 +60,9 @@ describe('a number', () => {
     ['1000', 1000],
     ['1', '"1" is too small'],
     ['1001', '"1001" is too large'],
-    ['2.0', '"2.0" is not a number of this form'],
+    ['2.0', '"2.0" is not a plain number'],
   ])('of times: %s', (text, expected) => {
-    expect(read(kinds.wholeNumber(2, 1000), text)).toBe(expected);
+    expect(read(kinds.wholeNumber('a whole number', 2, 1000), text)).toBe(expected);
   });
 });
 

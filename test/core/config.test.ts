@@ -245,27 +245,27 @@ describe('problems are told all at once, in the order of the file', () => {
     ].join('\n');
     expect(`\n${problemsOf(manager(text)).join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      mmm.conf:2 [mysql3308] primaryhost: "10.0.21.5" is not one; expected IP:PORT or NAME:PORT, the port from 1 to 65535
-      mmm.conf:3 [mysql3308] secondaryhost: "10.0.21.7:99999" is not one; expected IP:PORT or NAME:PORT, the port from 1 to 65535
-      mmm.conf:4 [mysql3308] user: is empty; expected a text
+      mmm.conf:2 [mysql3308] primaryhost: "10.0.21.5" has no port; expected IP:PORT or NAME:PORT, the port from 1 to 65535
+      mmm.conf:3 [mysql3308] secondaryhost: "10.0.21.7:99999" is not an address and a port; expected IP:PORT or NAME:PORT, the port from 1 to 65535
+      mmm.conf:4 [mysql3308] user: is empty; expected the name of an account
       mmm.conf:5 [mysql3308] password: the value begins with ' that nothing closes; expected ' at its end (only white space and a comment may follow), or " around the whole value
       mmm.conf:6 [mysql3308] uniqsign: "not a sign" is not a signature; expected 32 hex digits as \`mmm uniqsign\` prints (up to 64 letters, digits, dots, dashes or _ are read)
-      mmm.conf:7 [mysql3308] servicemode: "2" is neither; expected 0 or 1
+      mmm.conf:7 [mysql3308] servicemode: "2" is not understood; expected 0 or 1
       mmm.conf:8 [mysql3308] charset: "utf 8" is not a word; expected letters, digits and _
-      mmm.conf:9 [mysql3308] connect_timeout: "-1" is not a number of this form; expected seconds from 0.1 to 3600, fractions allowed
-      mmm.conf:10 [mysql3308] interval: "fast" is not a number of this form; expected seconds from 0.1 to 3600, fractions allowed
+      mmm.conf:9 [mysql3308] connect_timeout: "-1" is not a plain number; expected seconds from 0.1 to 3600, fractions allowed
+      mmm.conf:10 [mysql3308] interval: "fast" is not a plain number; expected seconds from 0.1 to 3600, fractions allowed
       mmm.conf:11 [mysql3308] try_times: "1" is too small; expected a whole number from 2 to 1000
-      mmm.conf:12 [mysql3308] drain_timeout: "0.5" is not a number of this form; expected a whole number from 1 to 86400
-      mmm.conf:13 [mysql3308] excludeuser: "root'" is not an user name; expected a user name; several between commas, quotes only around the whole list
+      mmm.conf:12 [mysql3308] drain_timeout: "0.5" is not a plain number; expected whole seconds from 1 to 86400
+      mmm.conf:13 [mysql3308] excludeuser: "root'" is not a user name; expected a user name; several between commas, quotes only around the whole list
       mmm.conf:14 [mysql3308] monitor_logfile: "/var/log/" is not a path; expected the path of a file
       mmm.conf:15 [mysql3308]: is neither [name] nor key=value; expected one of them, or a comment
       mmm.conf:17 [second] uniqsign: is missing; expected 32 hex digits as \`mmm uniqsign\` prints (up to 64 letters, digits, dots, dashes or _ are read)
-      mmm.conf:17 [second] user: is missing; expected a text
-      mmm.conf:17 [second] password: is missing; expected a text
+      mmm.conf:17 [second] user: is missing; expected the name of an account
+      mmm.conf:17 [second] password: is missing; expected a password; nothing after the = is the empty one
       mmm.conf:19 [second] secondaryhost: 10.0.0.1:3306 is the primaryhost too; expected the other host of the pair
       mmm.conf:20 [second] interval: "20000" is too large; expected seconds from 0.1 to 3600, fractions allowed
       mmm.conf:22 [reddis]: holds nothing of a pair; did you mean [redis]?
-      mmm.conf:26 [redis] host: "::1" is not one; expected HOST or HOST:PORT (without a port: 6379; an IPv6 address in brackets)
+      mmm.conf:26 [redis] host: "::1" is not an address and a port; expected HOST or HOST:PORT (without a port: 6379; an IPv6 address in brackets)
       mmm.conf:27 [redis] topic: "two words" is not a channel; expected a name without white space
       mmm.conf:28 [redis] topic: stands in line 27 already; expected it once
       "
@@ -290,20 +290,26 @@ describe('problems are told all at once, in the order of the file', () => {
     ].join('\n');
     expect(`\n${problemsOf(agent(text)).join('\n')}\n`).toMatchInlineSnapshot(`
       "
-      mmm-agent.conf:1 [mysql] password: is missing; expected a text
+      mmm-agent.conf:1 [mysql] password: is missing; expected a password; nothing after the = is the empty one
       mmm-agent.conf:3 [mysql] block_user: "^(app" fails at character 2, "(app": Unterminated group; expected a regular expression that Perl and JavaScript read alike
-      mmm-agent.conf:4 [mysql] connect_timeout: "1s" is not a number of this form; expected seconds from 0.1 to 3600, fractions allowed
+      mmm-agent.conf:4 [mysql] connect_timeout: "1s" is not a plain number; expected seconds from 0.1 to 3600, fractions allowed
       mmm-agent.conf:5 [mysql] try_on_failure: "0" is too small; expected a whole number from 1 to 100
-      mmm-agent.conf:6 [mysql] send_mail: "yes" is neither; expected 0 or 1
+      mmm-agent.conf:6 [mysql] send_mail: "yes" is not understood; expected 0 or 1
       mmm-agent.conf:7 [mysql] email_server: an address has no @; expected HOST or HOST:PORT (without a port: 25; an IPv6 address in brackets)
       mmm-agent.conf:8 [mysql] email_user: is set and email_password is not; expected both or neither
-      mmm-agent.conf:9 [mysql] email_tls: "ssl" is not one of them; expected one of off, starttls, required, implicit
-      mmm-agent.conf:10 [mysql] email_sender: "me@@x" is not a mail address; expected NAME@DOMAIN or a local NAME
-      mmm-agent.conf:11 [mysql] email_receiver: "dba.example.com" is not a mail address; expected NAME@DOMAIN or a local NAME; several between commas, quotes only around the whole list
+      mmm-agent.conf:9 [mysql] email_tls: "ssl" is not understood; expected one of off, starttls, required, implicit
+      mmm-agent.conf:10 [mysql] email_sender: "me@@x" is not a mail address; expected NAME@DOMAIN, or NAME for a local mailbox
+      mmm-agent.conf:11 [mysql] email_receiver: "dba.example.com" is not a mail address; expected NAME@DOMAIN, or NAME for a local mailbox; several between commas, quotes only around the whole list
       mmm-agent.conf:13 [log] logfile: "/" is not a path; expected the path of a file
       mmm-agent.conf [redis]: the section is missing; expected one with topic
       "
     `);
+  });
+
+  test('of a line that cannot be taken apart: one, not a second about its value', () => {
+    expect(problemsOf(manager(aPairSection('a', { interval: "'3" }) + REDIS))).toEqual([
+      expect.stringMatching(/^mmm\.conf:7 \[a\] interval: the value begins with ' that nothing closes/),
+    ]);
   });
 
   test('of an empty file', () => {
@@ -342,7 +348,7 @@ describe('across keys and sections', () => {
   test('a section twice is a problem that names both lines, and each is looked at', () => {
     expect(problemsOf(manager(`${aPairSection('a')}${aPairSection('a', { interval: 'x' })}${REDIS}`))).toEqual([
       'mmm.conf:7 [a]: the section stands in line 1 already; expected it once',
-      'mmm.conf:13 [a] interval: "x" is not a number of this form; expected seconds from 0.1 to 3600, fractions allowed',
+      'mmm.conf:13 [a] interval: "x" is not a plain number; expected seconds from 0.1 to 3600, fractions allowed',
     ]);
   });
 

@@ -163,6 +163,16 @@ describe('what cannot be understood is a problem with its line', () => {
     `);
   });
 
+  test('the keys below a broken section header are not laid to the section above', () => {
+    expect(parseIni('t.conf', '[a]\nk=1\n[b # c]\nk=2\nj=3\n[c]\nk=4')).toMatchObject({
+      sections: [
+        { name: 'a', entries: [{ key: 'k', value: '1', line: 2 }] },
+        { name: 'c', entries: [{ key: 'k', value: '4', line: 7 }] },
+      ],
+      problems: [{ line: 3 }],
+    });
+  });
+
   test('and none of them shows what may be a piece of a password', () => {
     const secrets = [
       "password='hunter2",
