@@ -94,7 +94,7 @@ export interface IniEntry {
   readonly line: number;
 }
 
-export interface IniSection {
+interface IniSection {
   readonly name: string;
   /** Where its `[name]` stands. */
   readonly line: number;
