@@ -10,7 +10,7 @@ import { noAnswer, storeError } from './trouble.ts';
 
 /** How long things may take. All in milliseconds. */
 export interface LinkTimes {
-  /** For connecting, and for each command. */
+  /** For connecting with all that belongs to it, and for each command. */
   readonly deadlineMs: number;
   /** The first gap before a new try, and the longest; each is doubled up to there, and shortened by up to a half at random. */
   readonly gapMs: number;
@@ -26,8 +26,8 @@ export interface LinkOptions {
   readonly random: () => number;
   /** Makes a fresh connection ready for use; when it throws the connection is given up and tried again. */
   readonly prepare: (client: Redis) => Promise<void>;
-  /** Called when `trouble` changed. */
-  readonly onChange: () => void;
+  /** Called when a connection can be used (null), and when there is none any more or a try failed. */
+  readonly onChange: (trouble: MmmError | null) => void;
 }
 
 export class Link {
@@ -66,7 +66,8 @@ export class Link {
   async run<T>(command: (client: Redis) => Promise<T>): Promise<T> {
     await this.#firstTry;
     const client = this.#client;
-    if (client === null) throw this.trouble ?? this.#closedError();
+    if (client === null || this.#closed)
+      throw this.#closed || this.trouble === null ? this.#closedError() : this.trouble;
     try {
       return await this.#inTime(command(client), client);
     } catch (error) {
@@ -112,7 +113,7 @@ export class Link {
     });
     let upSince: number | null = null;
     try {
-      await this.#open(client);
+      await this.#inTime(this.#open(client), client);
       this.#opening = null;
       upSince = performance.now();
       this.#client = client;
@@ -133,16 +134,16 @@ export class Link {
   }
 
   async #open(client: Redis): Promise<void> {
-    await this.#inTime(client.connect(), client);
+    await client.connect();
     const { password } = this.#options;
-    if (password !== null) await this.#inTime(client.auth(password), client).catch(passwordNotWanted);
+    if (password !== null) await client.auth(password).catch(passwordNotWanted);
     // The first command tells a Redis that wants a password, is still loading, or accepts connections and says nothing.
-    await this.#inTime(client.ping(), client).catch((error: unknown) => {
-      const code = this.#errorOf(error).code;
+    await client.ping().catch((error: unknown) => {
+      const { code } = this.#errorOf(error);
       // With a full disk or narrow rights the ping is refused and reading works.
       if (code !== 'store-error' && code !== 'store-denied') throw error;
     });
-    await this.#inTime(this.#options.prepare(client), client);
+    await this.#options.prepare(client);
   }
 
   #newClient(): Redis {
@@ -210,7 +211,7 @@ export class Link {
   #became(trouble: MmmError | null): void {
     if (this.#closed) return;
     this.trouble = trouble;
-    this.#options.onChange();
+    this.#options.onChange(trouble);
   }
 
   #errorOf(error: unknown): MmmError {

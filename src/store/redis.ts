@@ -73,7 +73,8 @@ class RedisStore implements Store {
   readonly #watchers = new Set<Watcher>();
   /** True when the watchers may have missed something. */
   #missed = false;
-  #told: string | null | undefined;
+  /** The code of the trouble that was told last; undefined before the first state. */
+  #told: MmmError['code'] | null | undefined;
 
   constructor(options: RedisStoreOptions) {
     this.#options = options;
@@ -207,8 +208,9 @@ class RedisStore implements Store {
     if (this.#ears === null) {
       this.#ears = this.#link((client) => this.#listen(client));
       await this.#ears.tried();
-    } else if (this.#ears.up) {
-      await this.#ears.run((client) => client.subscribe(...this.#channels()));
+    } else {
+      // When this fails the connection is gone, and the next one listens to everything that is watched for.
+      await this.#ears.run((client) => client.subscribe(...this.#channels())).catch(() => {});
     }
     return async () => {
       this.#watchers.delete(watcher);
@@ -232,22 +234,20 @@ class RedisStore implements Store {
       times: { ...TIMES, ...times },
       random: random ?? Math.random,
       prepare,
-      onChange: () => this.#linkChanged(),
+      onChange: (trouble) => this.#linkChanged(trouble),
     });
   }
 
-  #linkChanged(): void {
+  #linkChanged(change: MmmError | null): void {
     const links = this.#ears === null ? [this.#commands] : [this.#commands, this.#ears];
+    // Where one connection came back, the other one will.
+    if (change === null) for (const link of links) link.hurry();
     const trouble = links.find((link) => link.trouble !== null)?.trouble ?? null;
-    if (trouble !== null) {
-      this.#missed = true;
-      // Where one connection came back, the other one will.
-      if (links.some((link) => link.up)) for (const link of links) link.hurry();
-    } else if (!links.every((link) => link.up)) {
-      return;
-    }
-    if (this.#told !== (trouble?.message ?? null)) {
-      this.#told = trouble?.message ?? null;
+    if (trouble !== null) this.#missed = true;
+    else if (!links.every((link) => link.up)) return;
+    // By the code: a connection that was closed and is then refused is one trouble.
+    if (this.#told !== (trouble?.code ?? null)) {
+      this.#told = trouble?.code ?? null;
       this.#options.onState(trouble);
     }
     if (trouble === null && this.#missed) {
@@ -258,7 +258,12 @@ class RedisStore implements Store {
 
   async #listen(client: Redis): Promise<void> {
     client.on('message', (channel: string, payload: string) => this.#heard(channel, payload));
-    await client.subscribe(...this.#channels());
+    let listening = 0;
+    // Somebody may begin to watch for more while this goes on.
+    for (let channels = this.#channels(); channels.length > listening; channels = this.#channels()) {
+      listening = channels.length;
+      await client.subscribe(...channels);
+    }
   }
 
   #channels(): string[] {

@@ -141,7 +141,7 @@ export function decodeObservation(host: Host, fields: Fields): Decoded<Observati
 
 function answered(fields: Fields, ours: boolean): Seen {
   const check = text(fields, 'repl_check');
-  const delay = /^Delay ([0-9]{1,9}) Seconds?$/.exec(check)?.[1];
+  const delay = /^Delay ([0-9]{1,15}) Seconds?$/.exec(check)?.[1];
   if (check !== 'OK' && check !== 'Error' && delay === undefined) {
     throw new Garbled(`repl_check is ${quote(check)}, expected OK, Error or Delay N Seconds`);
   }
