@@ -1,0 +1,67 @@
+// What a host has received and applied: the two questions that the drain (S4) and the switchover (F13) stand on.
+// Asked by reconcile.ts when it plans, and by mysql/steps.ts while it waits, so that both mean the same.
+
+import { containsGtids, countGtids, joinGtids, parseGtids, subtractGtids } from './gtid.ts';
+import type { Coordinates, Facts } from './observation.ts';
+
+/** What is needed of a host to answer. */
+export type Progress = Pick<Facts, 'replication' | 'gtid'>;
+
+/** True when the host has applied every complete transaction that it has received. */
+export function isApplied({ replication, gtid }: Progress): boolean {
+  if (replication === null) return true;
+  // Half a transaction is never applied (F22): coordinates then never meet, and MySQL 5.6 counts it as received. What
+  // tells is that nothing more comes in and the SQL thread has come to the end of what is there.
+  if (replication.io === 'No' && replication.sql === 'Yes' && replication.readAll) return true;
+  // Where GTIDs say what was received, coordinates are not asked: a reconnecting I/O thread resets its own (and they would
+  // seem to meet) while the relay log is still full.
+  if (replication.receivedGtid !== null && gtid !== null) return contains(gtid, replication.receivedGtid);
+  return reached(replication.applied, replication.received);
+}
+
+/**
+ * True when the host has received (applied or not) what the other one had at this position: by GTIDs when both have them, else
+ * by the other's binary log. Compare with a position of the host that this one replicates from.
+ */
+export function hasReceived({ replication, gtid }: Progress, position: Coordinates, wanted: string | null): boolean {
+  if (wanted !== null && gtid !== null) {
+    const [held, received, set] = [parseGtids(gtid), parseGtids(replication?.receivedGtid ?? ''), parseGtids(wanted)];
+    if (held === null || received === null || set === null) return false;
+    const all = joinGtids(held, received);
+    if (all !== null && containsGtids(all, set)) return true;
+    // The channel uses GTIDs, so they decide. MariaDB has GTIDs even where the channel goes by file and position.
+    if (replication === null || replication.receivedGtid !== null) return false;
+  }
+  return replication !== null && position.file !== '' && reached(replication.received, position);
+}
+
+/** How much is received and not applied, for people: "3 transactions", "1204 bytes". */
+export function unapplied({ replication, gtid }: Progress): string {
+  if (replication === null) return 'nothing';
+  if (replication.receivedGtid !== null && gtid !== null) {
+    const [held, received] = [parseGtids(gtid), parseGtids(replication.receivedGtid)];
+    if (held === null || received === null) return 'an unknown number of transactions';
+    const count = countGtids(subtractGtids(received, held));
+    return count === 1n ? '1 transaction' : `${count} transactions`;
+  }
+  const { applied, received } = replication;
+  if (applied.file === received.file) return `${Math.max(0, received.pos - applied.pos)} bytes`;
+  return `everything from ${applied.file}:${applied.pos} to ${received.file}:${received.pos}`;
+}
+
+function contains(held: string, wanted: string): boolean {
+  const [a, b] = [parseGtids(held), parseGtids(wanted)];
+  return a !== null && b !== null && containsGtids(a, b);
+}
+
+const FILE = /^(.*)\.(\d+)$/;
+
+/** True when `at` is at or behind `goal` in the same binary log. Files are ordered by their number: 999999 comes before 1000000. */
+function reached(at: Coordinates, goal: Coordinates): boolean {
+  if (at.file === goal.file) return at.pos >= goal.pos;
+  const [, name, number] = FILE.exec(at.file) ?? [];
+  const [, goalName, goalNumber] = FILE.exec(goal.file) ?? [];
+  // Another base name: the source's log was renamed or it is another source; nothing can be said.
+  if (number === undefined || goalNumber === undefined || name !== goalName) return false;
+  return BigInt(number) > BigInt(goalNumber);
+}
