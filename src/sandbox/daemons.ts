@@ -1,6 +1,7 @@
 // Writes both configuration files for a sandbox pair and starts the three daemons as a user would: this same executable, three times.
 // Comes from run.ts and the tests; lifetime.ts sees to it that they end with us.
 
+import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { APP, MMM, REPLICATION } from './accounts.ts';
@@ -69,6 +70,7 @@ function section(name: string, values: Readonly<Record<string, string>>): string
 export interface Daemon {
   readonly role: DaemonRole;
   readonly program: Program;
+  readonly logFile: string;
   /** The clean stop: gives up leadership, closes connections, exits 0. */
   stop(): Promise<void>;
   /** Everything that it said, one object a line (`--log-format json`). */
@@ -114,6 +116,7 @@ export async function startDaemon({
   return {
     role,
     program,
+    logFile: outputFile,
     stop: () => program.stop(STOP_SIGNAL[role]),
     lines: async () => linesOf(await readFile(outputFile, 'utf8')),
   };
@@ -135,6 +138,38 @@ function linesOf(text: string): DaemonLine[] {
 export function thisExecutable(): readonly [string, ...string[]] {
   const script = process.argv[1];
   return script?.endsWith('.js') ? [process.execPath, script] : [process.execPath];
+}
+
+export const TAG = 'sandbox';
+const ROLES = ['monitor', 'identify', 'agent'] as const;
+
+/** One of each role for one pair. */
+export interface Daemons {
+  readonly files: ConfigurationFiles;
+  readonly pids: ReadonlyMap<DaemonRole, number>;
+  readonly logs: readonly { readonly who: DaemonRole; readonly file: string }[];
+  /** Roles that have ended by themselves. */
+  ended(): readonly DaemonRole[];
+  stop(): Promise<void>;
+}
+
+export async function startDaemons(
+  options: Omit<ConfigurationOptions, 'tag' | 'uniqsign'> & Pick<DaemonOptions, 'command'>,
+): Promise<Daemons> {
+  const uniqsign = randomUUID().replaceAll('-', '');
+  const files = await writeConfigurationFiles({ ...options, tag: TAG, uniqsign });
+  const daemons: Daemon[] = [];
+  for (const role of ROLES)
+    daemons.push(await startDaemon({ role, files, dir: options.dir, command: options.command }));
+  return {
+    files,
+    pids: new Map(daemons.map(({ role, program }) => [role, program.pid])),
+    logs: daemons.map(({ role, logFile }) => ({ who: role, file: logFile })),
+    ended: () => daemons.filter(({ program }) => !program.running).map(({ role }) => role),
+    stop: async () => {
+      await Promise.all(daemons.map((daemon) => daemon.stop()));
+    },
+  };
 }
 
 /** What the docs recommend to block on the passive, for a sandbox: the application's account. */
