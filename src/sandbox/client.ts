@@ -20,20 +20,25 @@ export interface ClientOptions {
   /** IP:PORT each; the first one is preferred. */
   readonly hosts: readonly string[];
   readonly connections?: number;
+  /** The first row's number, where rows of an earlier client are there already. */
+  readonly firstId?: number;
 }
 
 export interface Client {
   readonly register: Register;
+  /** A number that was given to no row yet. */
+  nextId(): number;
   stop(): Promise<void>;
 }
 
-export function startClient({ hosts, connections = 4 }: ClientOptions): Client {
+export function startClient({ hosts, connections = 4, firstId = 1 }: ClientOptions): Client {
   const register = new Register();
   const stopping = new AbortController();
-  const ids = numbers();
+  const ids = numbers(firstId);
   const writers = Array.from({ length: connections }, () => write({ hosts, register, ids, signal: stopping.signal }));
   return {
     register,
+    nextId: () => ids.next().value,
     stop: async () => {
       stopping.abort();
       await Promise.all(writers);
@@ -122,6 +127,6 @@ function isReadOnly(error: unknown): boolean {
   return error instanceof Error && 'errno' in error && error.errno === READ_ONLY_ERRNO;
 }
 
-function* numbers(): Generator<number, never> {
-  for (let id = 1; ; id++) yield id;
+function* numbers(first: number): Generator<number, never> {
+  for (let id = first; ; id++) yield id;
 }

@@ -31,6 +31,10 @@ export class Register {
     return this.#writes.length;
   }
 
+  newest(): Acknowledged | undefined {
+    return this.#writes.at(-1);
+  }
+
   /** The first write that this server acknowledged after `afterMs`. */
   firstOn(port: number, afterMs: number): Acknowledged | undefined {
     return this.#writes.find((write) => write.port === port && write.atMs > afterMs);
