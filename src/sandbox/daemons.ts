@@ -1,7 +1,7 @@
 // Writes both configuration files for a sandbox pair and starts the three daemons as a user would: this same executable, three times.
 // Comes from run.ts and the tests; lifetime.ts sees to it that they end with us.
 
-import { randomUUID } from 'node:crypto';
+import { existsSync, realpathSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { APP, MMM, REPLICATION } from './accounts.ts';
@@ -112,6 +112,7 @@ export async function startDaemon({
     command: file,
     args: [...first, role, ...which, '--log-format', 'json', '--name', name, ...args],
     outputFile,
+    env: environment(),
   });
   return {
     role,
@@ -120,6 +121,12 @@ export async function startDaemon({
     stop: () => program.stop(STOP_SIGNAL[role]),
     lines: async () => linesOf(await readFile(outputFile, 'utf8')),
   };
+}
+
+/** Without what belongs to whoever supervises us: the daemons must not report to our supervisor. */
+function environment(): NodeJS.ProcessEnv {
+  const { NOTIFY_SOCKET: _socket, WATCHDOG_USEC: _timeout, WATCHDOG_PID: _pid, ...rest } = process.env;
+  return rest;
 }
 
 /** A line that is no object (a crash's stack) becomes an error line, so that nothing is overlooked. */
@@ -134,42 +141,13 @@ function linesOf(text: string): DaemonLine[] {
   });
 }
 
-/** This executable as it was started: the bundle under Node, or the finished file, which has no script of its own. */
+/** This executable as it was started: a script that Node runs (under whatever name), or a finished file that needs nobody. */
 export function thisExecutable(): readonly [string, ...string[]] {
   const script = process.argv[1];
-  return script?.endsWith('.js') ? [process.execPath, script] : [process.execPath];
-}
-
-export const TAG = 'sandbox';
-const ROLES = ['monitor', 'identify', 'agent'] as const;
-
-/** One of each role for one pair. */
-export interface Daemons {
-  readonly files: ConfigurationFiles;
-  readonly pids: ReadonlyMap<DaemonRole, number>;
-  readonly logs: readonly { readonly who: DaemonRole; readonly file: string }[];
-  /** Roles that have ended by themselves. */
-  ended(): readonly DaemonRole[];
-  stop(): Promise<void>;
-}
-
-export async function startDaemons(
-  options: Omit<ConfigurationOptions, 'tag' | 'uniqsign'> & Pick<DaemonOptions, 'command'>,
-): Promise<Daemons> {
-  const uniqsign = randomUUID().replaceAll('-', '');
-  const files = await writeConfigurationFiles({ ...options, tag: TAG, uniqsign });
-  const daemons: Daemon[] = [];
-  for (const role of ROLES)
-    daemons.push(await startDaemon({ role, files, dir: options.dir, command: options.command }));
-  return {
-    files,
-    pids: new Map(daemons.map(({ role, program }) => [role, program.pid])),
-    logs: daemons.map(({ role, logFile }) => ({ who: role, file: logFile })),
-    ended: () => daemons.filter(({ program }) => !program.running).map(({ role }) => role),
-    stop: async () => {
-      await Promise.all(daemons.map((daemon) => daemon.stop()));
-    },
-  };
+  // In a finished file the script lies inside the file itself, under a name that only the runtime can see.
+  if (script === undefined || script.startsWith('/$bunfs/') || !existsSync(script)) return [process.execPath];
+  const path = realpathSync(script);
+  return path === realpathSync(process.execPath) ? [path] : [process.execPath, ...process.execArgv, path];
 }
 
 /** What the docs recommend to block on the passive, for a sandbox: the application's account. */
