@@ -6,6 +6,7 @@ import type { Command } from '@oclif/core/command';
 
 export const COMMANDS: Readonly<Record<string, () => Promise<Command.Class>>> = {
   config: async () => (await import('./config.ts')).default,
+  sandbox: async () => (await import('./sandbox.ts')).default,
   status: async () => (await import('./status.ts')).default,
   uniqsign: async () => (await import('./uniqsign.ts')).default,
 };
