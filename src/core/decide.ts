@@ -212,14 +212,15 @@ function findActive(scene: Scene, hosts: ByHost<Known>): Decided {
   if (one === undefined) {
     return keep(scene, ['no active is known and neither host answers', hosts.primary.reason, hosts.secondary.reason]);
   }
-  const mute = answering.find((host) => host.facts.readOnly === null);
-  if (mute !== undefined) {
-    return keep(scene, [`no active is known and ${mute.host} does not tell whether it is read only`]);
+  const mute = answering.filter((host) => host.facts.readOnly === null);
+  if (mute.length > 0) {
+    const unsaid = mute.map((host) => `${host.host} does not tell whether it is read only`);
+    return keep(scene, ['no active is known', ...unsaid]);
   }
   const writable = answering.filter((host) => host.facts.readOnly === false);
   const [only] = writable;
   if (only !== undefined && writable.length === 1) {
-    const others = two === undefined ? `the only host that answers, and it is writable` : `the only writable host`;
+    const others = two === undefined ? 'the only host that answers, and it is writable' : 'the only writable host';
     return adopt(scene, only.host, `no active is known: ${only.host} is ${others}`);
   }
   const { remembered } = scene.state;
