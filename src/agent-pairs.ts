@@ -13,7 +13,7 @@ import type { Store, WakeEvent } from './store/store.ts';
 /** A pair that is gone from the board for this long is let go; a board that was emptied comes back sooner. */
 const FORGET_AFTER_MS = 60_000;
 
-export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFor'> {
+export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFor' | 'wake'> {
   readonly openServer: (host: Host) => Server;
   readonly store: Store;
   readonly clock: Clock;
@@ -39,7 +39,7 @@ export async function agentOnce(parts: AgentPairsParts): Promise<void> {
     found.map(async ({ uniqsign }) => {
       const servers = new Servers(parts.openServer);
       const log = parts.log.with({ pair: uniqsign });
-      const round = makeAgentRound({ ...parts, log, uniqsign, serverFor: (host) => servers.for(host) });
+      const round = makeAgentRound({ ...parts, log, uniqsign, serverFor: (host) => servers.for(host), wake: () => {} });
       try {
         await round(AbortSignal.any([parts.stop, AbortSignal.timeout(parts.roundDeadlineMs)]));
       } finally {
@@ -142,7 +142,13 @@ export class AgentPairs {
     });
     await supervise({
       name: `pair ${uniqsign}`,
-      round: makeAgentRound({ ...this.#parts, log, uniqsign, serverFor: (host) => servers.for(host) }),
+      round: makeAgentRound({
+        ...this.#parts,
+        log,
+        uniqsign,
+        serverFor: (host) => servers.for(host),
+        wake: () => wake.wake(),
+      }),
       intervalMs,
       roundDeadlineMs,
       wake,

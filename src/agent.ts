@@ -44,6 +44,10 @@ export interface AgentParts {
   /** This agent's name, as reports show it. */
   readonly name: string;
   readonly connectTimeoutMs: number;
+  /** How often a step is tried within one round when the connection fails. */
+  readonly tryOnFailure: number;
+  /** Starts the next round early. */
+  readonly wake: () => void;
 }
 
 /** What is known of one host at one time. */
@@ -80,9 +84,33 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const restarted = new Set<Host>();
   const healedAtMs = new Map<string, number>();
   let work = newWork('');
+  const looks = new Map<Host, Look>();
+  const looking = new Map<Host, Promise<Look>>();
   let silentSinceMs: number | null = null;
+  /** One time-out of the look that is under way, and some room. */
+  const silenceTrustedMs = parts.connectTimeoutMs + OPENING_EVIDENCE_MS;
 
-  async function look(host: Host): Promise<Look> {
+  /**
+   * Looks at a host. One that was silent just now is asked again, but not waited for: a decision must not wait for a frozen
+   * host's next time-out. When that one answers at last, the next round comes at once.
+   */
+  function look(host: Host): Promise<Look> {
+    const known = looks.get(host);
+    const fresh = lookNow(host);
+    if (known?.evidence.kind !== 'silent') return fresh;
+    if (clock.monotonic() - known.atMs > silenceTrustedMs) return fresh;
+    return Promise.resolve(known);
+  }
+
+  function lookNow(host: Host): Promise<Look> {
+    const under = looking.get(host);
+    if (under !== undefined) return under;
+    const begun = probe(host).finally(() => looking.delete(host));
+    looking.set(host, begun);
+    return begun;
+  }
+
+  async function probe(host: Host): Promise<Look> {
     const evidence = await parts.serverFor(host).probe();
     if (evidence.kind === 'answered') {
       const { uuid, startedSec } = evidence.facts.boot;
@@ -91,7 +119,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (known !== undefined && known !== boot) restarted.add(host);
       boots.set(host, boot);
     }
-    return { evidence, atMs: clock.monotonic() };
+    const seen = { evidence, atMs: clock.monotonic() };
+    if (looks.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') parts.wake();
+    looks.set(host, seen);
+    return seen;
   }
 
   return async (signal) => {
@@ -114,9 +145,12 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (step.do === 'open') {
         // A host that came back while the other was drained must be seen now, not after the opening.
         const nowMs = clock.monotonic();
-        const passiveIsOld = passive.evidence.kind !== 'answered' && nowMs - passive.atMs > OPENING_EVIDENCE_MS;
-        if (passiveIsOld || nowMs - active.atMs > OPENING_EVIDENCE_MS) {
-          [active, passive] = await Promise.all([look(roles.active), look(roles.passive)]);
+        const passiveIsOld = passive.evidence.kind !== 'answered' && nowMs - passive.atMs > silenceTrustedMs;
+        const activeIsOld = nowMs - active.atMs > OPENING_EVIDENCE_MS;
+        // The active last: the other one's time-out would make its evidence old again.
+        if (passiveIsOld) passive = await lookNow(roles.passive);
+        if (passiveIsOld || activeIsOld) {
+          active = await lookNow(roles.active);
           continue;
         }
       }
@@ -225,7 +259,12 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     }
   }
 
-  async function doStep({ serverFor }: AgentParts, current: Work, step: Step, seen: Look): Promise<Applied> {
+  async function doStep(
+    { serverFor, tryOnFailure }: AgentParts,
+    current: Work,
+    step: Step,
+    seen: Look,
+  ): Promise<Applied> {
     const nowMs = clock.monotonic();
     if (step.do === 'stop-io') {
       // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
@@ -233,7 +272,12 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (seen.evidence.kind === 'answered') current.receivedBefore = seen.evidence.facts.replication;
     }
     if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
-    const applied = await serverFor(step.host).apply(step);
+    let applied = await serverFor(step.host).apply(step);
+    for (let attempt = 1; isFailure(applied) && attempt < tryOnFailure; attempt++) {
+      const present = await store.findPair(uniqsign);
+      if (present === null || keyOf(present.board) !== current.key) return applied;
+      applied = await serverFor(step.host).apply(step);
+    }
     if (applied.kind !== 'done') return applied;
     if (step.do === 'close') current.closedSinceMs = clock.monotonic();
     if (step.do === 'open') {
@@ -321,6 +365,11 @@ function isAnswered({ epoch, report }: Board, outcome: Report['outcome'], host: 
 
 function isHealing(step: Step): boolean {
   return step.do === 'start-io' || step.do === 'start-replication';
+}
+
+/** The connection failed, not the step. */
+function isFailure(applied: Applied): boolean {
+  return applied.kind !== 'done' && applied.kind !== 'not-done';
 }
 
 function isWaiting(step: Step): boolean {

@@ -25,6 +25,7 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
   const open = () => board.store({ topic: TOPIC });
   const store = open();
   const messages: string[] = [];
+  const wakes: string[] = [];
   board.subscribe((channel, payload) => {
     if (channel === TOPIC) messages.push(payload);
   });
@@ -59,6 +60,8 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
     mailer: { send: (subject, body) => mails.push({ subject, body }) },
     name: 'agent-1',
     connectTimeoutMs: 1_000,
+    tryOnFailure: 3,
+    wake: () => wakes.push('agent'),
   };
   const identify = makeIdentifyRound(identifyParts);
   const agent = makeAgentRound(agentParts);
@@ -81,7 +84,24 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
     }
   };
   const parts = { identifyParts, agentParts };
-  return { pair, clock, board, store, a, b, log, mails, messages, monitor, identify, ...parts, act, run, decide };
+  return {
+    pair,
+    clock,
+    board,
+    store,
+    a,
+    b,
+    log,
+    mails,
+    messages,
+    wakes,
+    monitor,
+    identify,
+    ...parts,
+    act,
+    run,
+    decide,
+  };
 }
 
 const writable = ({ a, b }: { a: FakeServer; b: FakeServer }) =>
@@ -137,7 +157,10 @@ describe('a failover', () => {
     await world.run(3);
     expect(writable(world)).toContain(SECONDARY);
     world.a.down = null;
-    await world.run(1);
+    // The round that finds it awake wakes the one that closes it.
+    await world.act();
+    expect(world.wakes).toEqual(['agent']);
+    await world.act();
     expect(writable(world)).toEqual([SECONDARY]);
     expect(world.a.did).toEqual(['close']);
     expect(world.b.did).toEqual(['stop-io', 'open', 'start-io']);
@@ -209,6 +232,44 @@ describe('the agent', () => {
     expect(await world.act()).toEqual({ nextMs: 0 });
     expect(world.b.did).toEqual(['stop-io']);
     expect(world.b.facts.readOnly).toBe(true);
+  });
+
+  it('does not wait for a host that was silent just now, and is woken when that one answers', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    await world.act();
+    let answer = () => {};
+    const slow = new Promise<void>((resolve) => {
+      answer = resolve;
+    });
+    const { probe } = world.a;
+    world.a.probe = async () => {
+      await slow;
+      return probe.call(world.a);
+    };
+    await world.act();
+    expect(world.wakes).toEqual([]);
+    world.a.down = null;
+    answer();
+    await world.clock.advance(0);
+    expect(world.wakes).toEqual(['agent']);
+  });
+
+  it('tries a step again, as often as configured, when the connection fails', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    await world.decide();
+    let tries = 0;
+    world.b.beforeStep = (step) => {
+      if (step.do !== 'open') return;
+      tries += 1;
+      world.b.down = tries < 3 ? failure('silent') : null;
+    };
+    await world.act();
+    expect(tries).toBe(3);
+    expect(writable(world)).toContain(SECONDARY);
   });
 
   it('changes nothing on the servers while the board is away', async () => {
