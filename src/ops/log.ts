@@ -2,7 +2,7 @@
 // Comes from commands/base.ts; the lines go on to ops/lines.ts.
 
 import { once } from 'node:events';
-import { write } from 'node:fs';
+import fs from 'node:fs';
 import { Writable } from 'node:stream';
 import winston from 'winston';
 import type { Log, LogFields } from '../core/log.ts';
@@ -32,7 +32,7 @@ export interface Output {
 
 export interface OpenLog {
   readonly log: Log;
-  /** Resolves when all lines are written. Lines that come later are dropped. */
+  /** Resolves when all lines are written. Of those that come later only errors are told, to standard error. */
   close(): Promise<void>;
 }
 
@@ -57,9 +57,16 @@ export async function openLog(options: LogOptions): Promise<OpenLog> {
     format: winston.format.printf((info) => render(eventOf(info), clock.wall())),
     transports,
   });
+  let closed = false;
+  const write = (level: Level, message: string, fields: LogFields) => {
+    // The fields travel as one value: winston would let one named `message` or `level` change the line itself.
+    if (!closed) logger.log({ level, message, fields });
+    else if (level === 'error') complain(message);
+  };
   return {
-    log: adapt(logger, {}),
+    log: adapt(write, {}),
     close: async () => {
+      closed = true;
       // winston hands lines on in later ticks: those logged just now are not in the queues yet.
       const handedOn = Promise.all(transports.map((transport) => once(transport, 'finish')));
       logger.end();
@@ -81,7 +88,7 @@ function underSystemd(env: NodeJS.ProcessEnv): boolean {
 /** To standard error, which is all that is left when the log itself is the trouble. */
 function toStandardError(text: string): void {
   // Whether anybody could read it is not our concern, and waiting for it is not either.
-  write(2, `mmm: ${text}\n`, () => {});
+  fs.write(2, `mmm: ${text}\n`, () => {});
 }
 
 interface LogEvent {
@@ -90,22 +97,23 @@ interface LogEvent {
   readonly fields: LogFields;
 }
 
-function adapt(logger: winston.Logger, fields: LogFields): Log {
-  // The fields travel as one value: winston would let one named `message` or `level` change the line itself.
-  const at = (level: string) => (message: string, more?: LogFields) => {
-    logger.log({ level, message, fields: { ...fields, ...more } });
-  };
+type Level = 'error' | 'warn' | 'info' | 'debug';
+
+type WriteEvent = (level: Level, message: string, fields: LogFields) => void;
+
+function adapt(write: WriteEvent, fields: LogFields): Log {
+  const at = (level: Level) => (message: string, more?: LogFields) => write(level, message, { ...fields, ...more });
   return {
     error: at('error'),
     warn: at('warn'),
     info: at('info'),
     debug: at('debug'),
-    with: (more) => adapt(logger, { ...fields, ...more }),
+    with: (more) => adapt(write, { ...fields, ...more }),
   };
 }
 
 function eventOf(info: winston.Logform.TransformableInfo): LogEvent {
-  // The only source of events is adapt(), above, so `fields` is what it put there.
+  // The only source of events is `write` in openLog, so `fields` is what it put there.
   const fields = (info['fields'] ?? {}) as LogFields;
   return { level: info.level, message: String(info.message), fields };
 }

@@ -217,6 +217,19 @@ describe('the file', () => {
   });
 });
 
+describe('a log that is closed', () => {
+  it('takes no more lines and breaks nothing; an error still reaches standard error', async () => {
+    const complaints: string[] = [];
+    const { log, close, path } = await aLog({ complain: (text) => complaints.push(text) });
+    log.info('one');
+    await close();
+    log.info('two');
+    log.with({ tag: 'c1' }).error('the clean stop takes too long');
+    expect(await linesOf(path)).toHaveLength(1);
+    expect(complaints).toEqual(['the clean stop takes too long']);
+  });
+});
+
 describe('a file that cannot be written', () => {
   async function refusal(path: string): Promise<MmmError> {
     const error: unknown = await aLog({ path }).then(
