@@ -125,10 +125,11 @@ class LiveServer implements Server {
 
   async #connected(deadline: Deadline): Promise<Line> {
     if (this.#line !== null) return this.#line;
+    this.#refuseClosed();
     const link = await this.#dial(deadline);
     try {
       const identity = await prepare(link, deadline);
-      if (this.#closed) throw new Error('this server was closed by mmm itself');
+      this.#refuseClosed();
       const line = { link, identity };
       this.#line = line;
       link.onEnd(() => this.#ended(link));
@@ -137,6 +138,10 @@ class LiveServer implements Server {
       link.destroy();
       throw error;
     }
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new Error('this server was closed by mmm itself');
   }
 
   async #dial(deadline: Deadline): Promise<Link> {

@@ -65,7 +65,7 @@ async function close(look: Look): Promise<Applied> {
     const round = await killSessions(look, dialect, (session) => !admins.has(session.user));
     killed += round.count;
     const obstacle = await setReadOnly(look);
-    if (obstacle === null) return done(`killed ${sessions(killed)}, set read_only`);
+    if (obstacle === null) return done([killed === 0 ? null : `killed ${sessions(killed)}`, 'set read_only']);
     if (performance.now() + 1_000 > deadline) {
       const refused = round.refused === null ? '' : `${round.refused}; `;
       return notDone(`read_only could not be set within ${CLOSE_MS / 1000} s: ${refused}${await describeOthers(look)}`);

@@ -1,0 +1,102 @@
+import { describe, expect, test } from 'vitest';
+import type { Replication } from '../../src/core/observation.ts';
+import { hasReceived, isApplied, type Progress, unapplied } from '../../src/core/replication.ts';
+import { someReplication } from '../support/facts.ts';
+
+/** A MariaDB channel with GTIDs, all applied. */
+function progress(over: Partial<Replication> = {}, gtid: string | null = '1-1-26,2-2-4'): Progress {
+  const place = { file: 'binlog.000002', pos: 500 };
+  const gtids = { receivedGtid: '1-1-26,2-2-4', purgesOnStart: true };
+  return { replication: someReplication({ received: place, applied: place, readAll: false, ...gtids, ...over }), gtid };
+}
+
+/** The same by file and position. */
+function byPosition(over: Partial<Replication> = {}): Progress {
+  return progress({ receivedGtid: null, purgesOnStart: false, ...over }, null);
+}
+
+const NOWHERE = { file: '', pos: 0 };
+
+describe('applied', () => {
+  test('a host that never replicated has nothing to apply', () => {
+    expect(isApplied({ replication: null, gtid: '0-1-5' })).toBe(true);
+  });
+
+  test('all received GTIDs are among the executed ones', () => {
+    expect(isApplied(progress())).toBe(true);
+    expect(isApplied(progress({}, '1-1-25,2-2-4'))).toBe(false);
+  });
+
+  test('with GTIDs, coordinates that meet after a reconnect prove nothing', () => {
+    const reset = { received: { file: '', pos: 4 }, applied: { file: 'binlog.000002', pos: 500 } };
+    expect(isApplied(progress(reset, '1-1-6'))).toBe(false);
+  });
+
+  test('GTIDs that cannot be read are not applied', () => {
+    expect(isApplied(progress({ receivedGtid: 'nonsense' }))).toBe(false);
+    expect(isApplied(progress({}, 'nonsense'))).toBe(false);
+  });
+
+  test('by position the SQL thread must have reached the I/O thread', () => {
+    expect(isApplied(byPosition())).toBe(true);
+    expect(isApplied(byPosition({ applied: { file: 'binlog.000002', pos: 499 } }))).toBe(false);
+    expect(isApplied(byPosition({ applied: { file: 'binlog.000001', pos: 9000 } }))).toBe(false);
+  });
+
+  test('half a transaction at the end of a finished relay log does not count', () => {
+    const half = { applied: { file: 'binlog.000002', pos: 420 }, io: 'No', readAll: true } as const;
+    expect(isApplied(byPosition(half))).toBe(true);
+    expect(isApplied(progress(half, '1-1-25'))).toBe(true);
+  });
+
+  test('having read everything is no end while the I/O thread may write more, nor when the SQL thread stopped', () => {
+    const behind = { applied: { file: 'binlog.000002', pos: 420 }, readAll: true };
+    expect(isApplied(byPosition(behind))).toBe(false);
+    expect(isApplied(byPosition({ ...behind, io: 'Connecting' }))).toBe(false);
+    expect(isApplied(byPosition({ ...behind, io: 'No', sql: 'No' }))).toBe(false);
+  });
+});
+
+describe('received', () => {
+  test('received and executed GTIDs count together', () => {
+    const lagging = progress({ receivedGtid: '1-1-26' }, '1-1-20,2-2-4');
+    expect(hasReceived(lagging, NOWHERE, '1-1-26,2-2-4')).toBe(true);
+    expect(hasReceived(lagging, NOWHERE, '1-1-27,2-2-4')).toBe(false);
+    expect(hasReceived(lagging, NOWHERE, '1-1-26,2-2-5')).toBe(false);
+  });
+
+  test('with GTIDs on the channel, coordinates are not asked', () => {
+    expect(hasReceived(progress({}, '1-1-20'), { file: 'binlog.000001', pos: 4 }, '1-1-99')).toBe(false);
+  });
+
+  test('a MariaDB channel by file and position goes by coordinates where the GTIDs do not tell', () => {
+    const host = progress({ receivedGtid: null }, '1-1-20');
+    expect(hasReceived(host, { file: 'binlog.000002', pos: 500 }, '1-1-26')).toBe(true);
+    expect(hasReceived(host, { file: 'binlog.000002', pos: 501 }, '1-1-26')).toBe(false);
+  });
+
+  test('a host that does not replicate has received what it has executed', () => {
+    expect(hasReceived({ replication: null, gtid: '1-1-26' }, NOWHERE, '1-1-26')).toBe(true);
+    expect(hasReceived({ replication: null, gtid: '1-1-25' }, NOWHERE, '1-1-26')).toBe(false);
+    expect(hasReceived({ replication: null, gtid: null }, { file: 'binlog.000001', pos: 4 }, null)).toBe(false);
+  });
+
+  test('binary logs are ordered by number, also past the sixth digit, and only under one name', () => {
+    const at = (file: string) => byPosition({ received: { file, pos: 4 } });
+    expect(hasReceived(at('binlog.1000000'), { file: 'binlog.999999', pos: 800 }, null)).toBe(true);
+    expect(hasReceived(at('binlog.999999'), { file: 'binlog.1000000', pos: 4 }, null)).toBe(false);
+    expect(hasReceived(at('other.000009'), { file: 'binlog.000002', pos: 4 }, null)).toBe(false);
+    expect(hasReceived(at('binlog.000009'), NOWHERE, null)).toBe(false);
+  });
+});
+
+describe('how far behind', () => {
+  test('is counted in transactions with GTIDs, in bytes within one binary log', () => {
+    expect(unapplied(progress({}, '1-1-6,2-2-4'))).toBe('20 transactions');
+    expect(unapplied(progress({}, '1-1-25,2-2-4'))).toBe('1 transaction');
+    expect(unapplied(byPosition({ applied: { file: 'binlog.000002', pos: 420 } }))).toBe('80 bytes');
+    expect(unapplied(byPosition({ applied: { file: 'binlog.000001', pos: 7 } }))).toBe(
+      'everything from binlog.000001:7 to binlog.000002:500',
+    );
+  });
+});
