@@ -9,19 +9,19 @@ const EXIT_DEADLINE_MS = 5_000;
 /** For the log to write why. */
 const LAST_WORDS_MS = 50;
 
-/**
- * Aborts when the daemon has been asked to stop; the caller then releases what it holds and lets the process end.
- * The first of `signals` stops cleanly, the second ends the process at once with code 1. Those in `ignored` are logged
- * and change nothing: the contract's INT and TERM for monitor and identify.
- */
-export function stopOn(
-  signals: readonly NodeJS.Signals[],
-  ignored: readonly NodeJS.Signals[],
-  log: Log,
-  { exitDeadlineMs = EXIT_DEADLINE_MS }: { exitDeadlineMs?: number } = {},
-): AbortSignal {
+export interface StopOptions {
+  /** The first of these stops cleanly, the second ends the process at once with code 1. */
+  readonly stopOn: readonly NodeJS.Signals[];
+  /** These are logged and change nothing: the contract's INT and TERM for monitor and identify. */
+  readonly ignore: readonly NodeJS.Signals[];
+  readonly log: Log;
+  readonly exitDeadlineMs?: number;
+}
+
+/** Aborts when the daemon has been asked to stop. The caller then releases what it holds and lets the process end. */
+export function listenForStop({ stopOn, ignore, log, exitDeadlineMs = EXIT_DEADLINE_MS }: StopOptions): AbortSignal {
   const stop = new AbortController();
-  for (const name of signals) {
+  for (const name of stopOn) {
     process.on(name, () => {
       if (stop.signal.aborted) {
         log.warn(`${name} again: ending at once, without giving anything up`);
@@ -37,8 +37,8 @@ export function stopOn(
       overdue.unref();
     });
   }
-  for (const name of ignored)
-    process.on(name, () => log.info(`${name} ignored; ${signals.join(' or ')} stops this daemon`));
+  for (const name of ignore)
+    process.on(name, () => log.info(`${name} ignored; ${stopOn.join(' or ')} stops this daemon`));
   return stop.signal;
 }
 

@@ -10,7 +10,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 const DAEMON = `
 import { systemClock, systemRandom } from './clock.ts';
 import { openLog } from './log.ts';
-import { stopOn } from './signals.ts';
+import { listenForStop } from './signals.ts';
 import { supervise, Wake } from './supervise.ts';
 
 const [signals, ignored, manner, deadlineMs] = process.argv.slice(2);
@@ -18,7 +18,7 @@ const list = (text) => text.split(',').filter((name) => name !== '');
 
 async function main() {
   const { log, close } = await openLog({ path: null, format: 'text', debug: false, clock: systemClock });
-  const stop = stopOn(list(signals), list(ignored), log, { exitDeadlineMs: Number(deadlineMs) });
+  const stop = listenForStop({ stopOn: list(signals), ignore: list(ignored), log, exitDeadlineMs: Number(deadlineMs) });
   const round = async () => {
     log.info('a round');
     if (manner === 'chatty') for (let line = 0; line < 5000; line += 1) log.info('x'.repeat(100));
