@@ -125,7 +125,7 @@ function setScene(input: DecideInput, judged: readonly Judgement[]): Scene {
     const { to, why } = input.giveBack;
     const unable = judged.find((judgement) => judgement.host === to && judgement.verdict !== 'answers');
     if (unable !== undefined) {
-      notes.push(`switchover to ${roles.active} failed: ${why}; cannot go back to ${to}: ${unable.reason}`);
+      notes.push(`switchover to ${roles.active} failed: ${why}; cannot go back: ${unable.reason}`);
     }
   }
   const newRound =
@@ -237,59 +237,59 @@ function findActive(scene: Scene, hosts: ByHost<Known>): Decided {
 }
 
 function electFirst(scene: Scene, hosts: ByHost<Known>, why: string): Decided {
-  const race = run(scene, hosts);
+  const race = run(hosts);
   const start = `no active is known: ${why}`;
   if (race.winner === null) {
-    return keep(scene, [`${start}; no host can be active`, ...race.obstacles]);
+    return keep(scene, [`${start}; no host can be active`, ...race.why]);
   }
   const gone = [hosts.primary, hosts.secondary].find(isGone);
-  return confirm(scene, null, race.winner, gone, [start, ...race.obstacles, ...race.caveats]);
+  return confirm(scene, null, race.winner, gone, [start, ...race.why]);
 }
 
 /** The board's roles are good: the contract's rules say who should be active, and a planned change is held where it would hurt. */
 function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Decided {
-  const race = run(scene, hosts);
+  const race = run(hosts);
   if (race.winner === null) {
-    return keep(scene, [`${active} stays active: no host can be`, ...race.obstacles]);
+    return keep(scene, [`${active} keeps the role for want of a better one`, ...race.why]);
   }
   const { pair } = scene.input;
   if (race.winner === active) {
-    const preference = race.obstacles.length === 0 ? ': both hosts can be and it is the primary' : '';
-    return keep(scene, [`${active} stays active${preference}`, ...race.obstacles]);
+    return keep(scene, [`${active} stays active`, ...race.why]);
   }
   const [from, to] = active === pair.primary ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
   if (from.verdict === 'answers' && to.verdict === 'answers') {
     const held = whyHeld(scene, from, to);
     if (held !== null) {
-      return keep(scene, [`${active} stays active, ${held}`, ...race.obstacles]);
+      return keep(scene, [`${active} stays active, ${held}`, ...race.why]);
     }
   }
   const gone = isGone(from) ? from : undefined;
-  return confirm(scene, active, race.winner, gone, [...race.obstacles, ...race.caveats]);
+  return confirm(scene, active, race.winner, gone, [...race.why]);
 }
 
 interface Race {
   readonly winner: Host | null;
-  /** A sentence for each host that cannot be active. */
-  readonly obstacles: readonly string[];
-  /** What the winner, alone, is not barred by and the operator should know all the same. */
-  readonly caveats: readonly string[];
+  /** Why it, or nobody, wins: what bars the others, and what the operator should know although it bars nobody. */
+  readonly why: readonly string[];
 }
 
-function run(scene: Scene, hosts: ByHost<Known>): Race {
+function run(hosts: ByHost<Known>): Race {
   const { winner, obstacles } = elect(ruleFacts(hosts.primary), ruleFacts(hosts.secondary));
-  const sentences: string[] = [];
+  const why: string[] = [];
   for (const role of ['primary', 'secondary'] as const) {
     const rule = obstacles[role];
     if (rule !== null) {
-      sentences.push(cannotBeActive(hosts[role], rule));
+      why.push(cannotBeActive(hosts[role], rule));
     }
   }
   if (winner === null) {
-    return { winner: null, obstacles: sentences, caveats: [] };
+    return { winner: null, why };
+  }
+  if (why.length === 0) {
+    why.push(`both hosts can be active, and ${hosts.primary.host} is the primary`);
   }
   const [best, other] = winner === 'primary' ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
-  return { winner: scene.input.pair[winner], obstacles: sentences, caveats: caveats(best, other) };
+  return { winner: best.host, why: [...why, ...caveats(best, other)] };
 }
 
 function ruleFacts(judgement: Known): HostFacts {
@@ -314,7 +314,9 @@ function caveats(best: Known, other: Known): string[] {
   if (facts.delaySec > 0) {
     said.push(`${host} is ${facts.delaySec} s behind: it is opened only after it has applied what it received`);
   }
-  if (!facts.replicationOk) {
+  if (facts.sql === 'No') {
+    said.push(`${host}'s SQL thread is stopped: it is opened only after it has applied what it received`);
+  } else if (!facts.replicationOk) {
     said.push(`${host}'s replication is in error, as may be expected while ${other.host} is unreachable`);
   }
   if (facts.io === 'Yes') {
