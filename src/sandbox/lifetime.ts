@@ -85,6 +85,7 @@ export class Program {
 const programs = new Set<Program>();
 const folders = new Set<string>();
 
+/** Where setpriv is in between, a program that cannot be started ends with 127 at once. */
 export async function startProgram(options: ProgramOptions): Promise<Program> {
   endWithUs();
   const output = openSync(options.outputFile, 'a');
@@ -95,15 +96,14 @@ export async function startProgram(options: ProgramOptions): Promise<Program> {
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
   });
-  try {
-    await once(child, 'spawn');
-  } catch (cause) {
+  closeSync(output);
+  const { pid } = child;
+  if (pid === undefined) {
+    const [cause] = await once(child, 'error');
     throw new MmmError('failed', `${options.command} cannot be started`, { cause });
-  } finally {
-    closeSync(output);
   }
-  if (child.pid === undefined) throw new MmmError('failed', `${options.command} cannot be started`);
-  const program = new Program(child, child.pid, options.ownGroup === true);
+  // Known before anything is awaited: a signal that comes now must find it.
+  const program = new Program(child, pid, options.ownGroup === true);
   programs.add(program);
   child.once('exit', () => programs.delete(program));
   return program;
