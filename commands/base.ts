@@ -78,8 +78,16 @@ export function managerConfig(flags: {
   return { config, pairs: selected.pairs };
 }
 
+/** What --tag and --all say together. */
+export function tagsOf(flags: {
+  readonly tag: readonly string[] | undefined;
+  readonly all: boolean;
+}): readonly string[] | 'all' {
+  return flags.all ? 'all' : (flags.tag ?? []);
+}
+
 /** mmm-agent.conf. Throws when anything is wrong. */
-export function agentConfig(flags: { readonly conf: string; readonly redis: Host | undefined }): AgentConfig {
+export function agentConfig(flags: { readonly conf: string; readonly redis: string | undefined }): AgentConfig {
   return checked(readAgentConfig(readIniFile(flags.conf), redisHost(flags.redis)));
 }
 

@@ -5,7 +5,10 @@ import { basename } from 'node:path';
 import type { Command } from '@oclif/core/command';
 
 export const COMMANDS: Readonly<Record<string, () => Promise<Command.Class>>> = {
+  agent: async () => (await import('./agent.ts')).default,
   config: async () => (await import('./config.ts')).default,
+  identify: async () => (await import('./identify.ts')).default,
+  monitor: async () => (await import('./monitor.ts')).default,
   sandbox: async () => (await import('./sandbox.ts')).default,
   status: async () => (await import('./status.ts')).default,
   uniqsign: async () => (await import('./uniqsign.ts')).default,
