@@ -7,7 +7,7 @@ import { nearest } from '../src/core/nearest.ts';
 
 export abstract class MmmCommand extends Command {
   protected override async catch(error: Error): Promise<never> {
-    if (!isParseError(error)) throw error;
+    if (!isUsageError(error)) throw error;
     const command = `mmm ${this.id ?? ''}`;
     const flags = [
       'help',
@@ -19,14 +19,15 @@ export abstract class MmmCommand extends Command {
   }
 }
 
-/** oclif does not export its parse errors' classes; all of them, and nothing else, carry `parse`. */
-type ParseError = Error & { readonly flags?: unknown };
+/** oclif does not export its parser's errors; they are the only ones that it wants to exit with 2. */
+type UsageError = Error & { readonly oclif: { readonly exit: 2 }; readonly flags?: unknown };
 
-function isParseError(error: Error): error is ParseError {
-  return 'parse' in error;
+function isUsageError(error: Error): error is UsageError {
+  const { oclif }: { oclif?: unknown } = { oclif: undefined, ...error };
+  return typeof oclif === 'object' && oclif !== null && 'exit' in oclif && oclif.exit === 2;
 }
 
-function usageTrouble(error: ParseError, known: readonly string[]): string {
+function usageTrouble(error: UsageError, known: readonly string[]): string {
   if (Array.isArray(error.flags) && error.flags.length > 0) {
     return error.flags
       .map((flag) => {
