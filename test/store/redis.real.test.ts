@@ -253,6 +253,25 @@ describe('Redis trouble', () => {
     expect(states).toEqual(['store-down', 'up']);
   });
 
+  test('back again: the connection that finds out first fetches the other one', async () => {
+    const server = await ownServer();
+    await server.stop();
+    // The first gap of the commands is 2 s, that of the connection that listens 4 s.
+    const gaps = [1, 0];
+    const { store } = open(server.host, { times: { gapMs: 2000, gapMaxMs: 60_000 }, random: () => gaps.shift() ?? 0 });
+    const events: WakeEvent[] = [];
+    const end = await store.watch((event) => events.push(event));
+    const began = performance.now();
+    await server.restart();
+    await vi.waitFor(() => expect(events).toEqual([{ kind: 'reconnected', uniqsign: null }]), 10_000);
+    expect(performance.now() - began).toBeLessThan(3500);
+    // Whoever begins to watch only now has missed nothing.
+    await end();
+    await store.watch((event) => events.push(event));
+    await client(server).publish(`${TOPIC}-mmm`, U);
+    await vi.waitFor(() => expect(events.slice(1)).toEqual([{ kind: 'decided', uniqsign: U }]));
+  });
+
   test('killed while running and back empty: told once, woken once, and everything can be written again', async () => {
     const server = await ownServer();
     const { store, states } = open(server.host);

@@ -299,6 +299,11 @@ describe('what a Perl daemon writes', () => {
       observer: '',
       atMs: 1_547_610_900_000,
     });
+    const healthy = encodeObservation(anObservation({ host: A, atMs: AT_MS, observer: 'ours' }));
+    expect(decodeObservation(A, new Map([...healthy, ...perl({ last_check: '1547610900' })])).value).toMatchObject({
+      observer: '',
+      atMs: 1_547_610_900_000,
+    });
     const sameSecond = new Map([...ours, ...perl()]);
     expect(decodeObservation(A, sameSecond).value?.evidence.kind).toBe('answered');
   });
@@ -368,6 +373,7 @@ describe('garbage', () => {
   test.each([
     ['', 'uniqsign is missing'],
     ['hello', 'uniqsign is missing'],
+    [`active: ${A}, passive: ${B}: ${A}, uniqsign: ${U}`, 'passive is missing'],
     [`active: ${A}, passive: ${B}`, 'uniqsign is missing'],
     [`active: ${A}, uniqsign: ${U}`, 'passive is missing'],
     [`passive: ${B}, uniqsign: ${U}`, 'active is missing'],
@@ -457,7 +463,7 @@ test('a commit without an expected epoch is guarded by nothing, or by the very g
 test('garbage is told when it begins and when it changes, not at every look', () => {
   const told: string[] = [];
   const take = tellingOnce((key, why) => told.push(`${key}: ${why}`));
-  const looks = ['bad', 'bad', 'worse', null, 'bad'];
+  const looks = ['bad', 'bad', 'worse', null, 'worse'];
   for (const garbage of looks) take('k', { value: null, garbage });
-  expect(told).toEqual(['k: bad', 'k: worse', 'k: bad']);
+  expect(told).toEqual(['k: bad', 'k: worse', 'k: worse']);
 });
