@@ -9,6 +9,7 @@ import { openServer } from '../../src/mysql/connection.ts';
 import type { Server } from '../../src/mysql/server.ts';
 import { ADMIN, APP, MMM } from '../../src/sandbox/accounts.ts';
 import type { Mysqld } from '../../src/sandbox/mysqld.ts';
+import { frozen } from '../support/frozen.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 
 const CONNECT_TIMEOUT_MS = 400;
@@ -70,6 +71,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     expect(factsOf(await serverFor(pair.a).probe()).boot.uuid).not.toBe(first.uuid);
     // Two seconds are the grain of the start time.
     await vi.waitUntil(() => Date.now() / 1000 - first.startedSec > 3, { timeout: 5_000 });
+    await pair.b.kill();
     await pair.b.restart();
     const second = factsOf(await serverFor(pair.b).probe()).boot;
     expect(second.uuid).toBe(first.uuid);
@@ -139,7 +141,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
   test('a manager that was starved itself looks again before it says silent', async () => {
     const server = serverFor(pair.a);
     await server.probe();
-    pair.a.freeze();
+    await frozen(pair.a);
     const look = server.probe();
     await new Promise((resolve) => setImmediate(resolve));
     // The host answers meanwhile, and this process does not get to hear it before its own timer.
@@ -152,7 +154,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
   test('a frozen host is silent within the connect timeout, and answers when it is woken', async () => {
     const server = serverFor(pair.a);
     await server.probe();
-    pair.a.freeze();
+    await frozen(pair.a);
     try {
       for (let look = 0; look < 2; look++) {
         const started = performance.now();
@@ -191,7 +193,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     const broken = vi.fn();
     server.onBroken(broken);
     await server.probe();
-    pair.a.freeze();
+    await frozen(pair.a);
     expect((await server.probe()).kind).toBe('silent');
     expect(server.connectionBroke).toBe(false);
     await pair.a.kill();
