@@ -169,6 +169,12 @@ const SITUATIONS: readonly (string | Situation)[] = [
     roles: ON_SECONDARY,
     agreed: 1,
   }),
+  when('the primary is back and replicates from somebody else, which its monitor calls an error', {
+    primary: { ...PASSIVE, connections: 2, replicationOk: false },
+    secondary: ACTIVE,
+    roles: ON_SECONDARY,
+    agreed: 1,
+  }),
   when('the primary is back and its I/O thread still connects', {
     primary: { ...PASSIVE, connections: 2, io: 'Connecting' },
     secondary: ACTIVE,

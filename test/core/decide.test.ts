@@ -147,6 +147,15 @@ describe('confirmations', () => {
     expect(identify.round(GONE, PASSIVE, { epoch: anEpoch('two', PRIMARY) }).kind).toBe('change');
   });
 
+  test('an active that a Perl identify, which knows no epochs, names in between starts them again', () => {
+    const identify = anIdentify();
+    identify.round(GONE, PASSIVE, { roles: null, epoch: null });
+    expect(identify.round(GONE, PASSIVE, { epoch: null })).toMatchObject({
+      kind: 'keep',
+      state: { pending: { from: PRIMARY, to: SECONDARY, rounds: 1 } },
+    });
+  });
+
   test('a change that could not be written is decided again at once, without new observations', () => {
     const identify = anIdentify();
     identify.round(GONE, PASSIVE);

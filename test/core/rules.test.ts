@@ -52,7 +52,12 @@ describe('the rule table', () => {
     ],
     ['an unused host beside a used one is rule 5', {}, { connections: 'some' }, 'clients-elsewhere'],
     ['an unused host beside one of unknown use is a candidate', {}, { connections: 'unknown' }, null],
-    ['a host of unknown use beside a used one is a candidate', { connections: 'unknown' }, { connections: 'some' }, null],
+    [
+      'a host of unknown use beside a used one is a candidate',
+      { connections: 'unknown' },
+      { connections: 'some' },
+      null,
+    ],
     [
       'a sole survivor that is read only, delayed and in error is a candidate',
       { readOnly: true, delayed: true, replicationError: true },
