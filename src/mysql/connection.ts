@@ -173,7 +173,12 @@ class LiveServer implements Server {
       this.#witness?.destroy();
       this.#witness = this.#line.link;
       this.#line = null;
-    } else if (serverErrorNumber(error) === null || isConnectionOver(error)) {
+    } else if (isConnectionOver(error)) {
+      // The question hears of the break before the socket's own end does; it must be told all the same.
+      const link = this.#line?.link;
+      this.#drop();
+      if (link !== undefined) this.#ended(link);
+    } else if (serverErrorNumber(error) === null) {
       this.#drop();
     }
   }

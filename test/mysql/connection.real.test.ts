@@ -203,6 +203,22 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     await pair.a.restart();
   });
 
+  test('a host that dies while it is asked is refused by that very probe, and the break is told', async () => {
+    const server = serverFor(pair.a, { connectTimeoutMs: 3_000 });
+    const broken = vi.fn();
+    server.onBroken(broken);
+    await server.probe();
+    await frozen(pair.a);
+    const look = server.probe();
+    await new Promise((resolve) => setImmediate(resolve));
+    const dead = pair.a.kill();
+    expect((await look).kind).toBe('refused');
+    expect(server.connectionBroke).toBe(true);
+    expect(broken).toHaveBeenCalledTimes(1);
+    await dead;
+    await pair.a.restart();
+  });
+
   const extra: { destroy(): void }[] = [];
 
   /** Opens one more application connection; the error number when there is no room. */
