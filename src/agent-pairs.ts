@@ -7,7 +7,7 @@ import type { Host } from './core/pair.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock, Random } from './ops/clock.ts';
 import type { Progress } from './ops/progress.ts';
-import { supervise, Wake } from './ops/supervise.ts';
+import { type Round, supervise, Wake } from './ops/supervise.ts';
 import type { Store, WakeEvent } from './store/store.ts';
 
 /** A pair that is gone from the board for this long is let go; a board that was emptied comes back sooner. */
@@ -23,6 +23,8 @@ export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFo
   readonly roundDeadlineMs: number;
   readonly stop: AbortSignal;
   readonly progress?: Progress;
+  /** Keeps a round from telling what is told once for all pairs. */
+  readonly quiet?: (round: Round) => Round;
 }
 
 interface Keeping {
@@ -133,7 +135,7 @@ export class AgentPairs {
   }
 
   async #run(uniqsign: string, wake: Wake, stop: AbortSignal): Promise<void> {
-    const { openServer, clock, random, intervalMs, roundDeadlineMs, progress } = this.#parts;
+    const { openServer, clock, random, intervalMs, roundDeadlineMs, progress, quiet = (round) => round } = this.#parts;
     const log = this.#parts.log.with({ pair: uniqsign });
     const servers = new Servers((host) => {
       const server = openServer(host);
@@ -142,13 +144,15 @@ export class AgentPairs {
     });
     await supervise({
       name: `pair ${uniqsign}`,
-      round: makeAgentRound({
-        ...this.#parts,
-        log,
-        uniqsign,
-        serverFor: (host) => servers.for(host),
-        wake: () => wake.wake(),
-      }),
+      round: quiet(
+        makeAgentRound({
+          ...this.#parts,
+          log,
+          uniqsign,
+          serverFor: (host) => servers.for(host),
+          wake: () => wake.wake(),
+        }),
+      ),
       intervalMs,
       roundDeadlineMs,
       wake,
