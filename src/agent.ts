@@ -268,7 +268,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     const nowMs = clock.monotonic();
     if (step.do === 'stop-io') {
       // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
-      await store.putIoStopped(uniqsign, step.host);
+      await store.putIoStopped(uniqsign, step.host, true);
+      healedAtMs.delete(`start-io ${step.host}`);
       if (seen.evidence.kind === 'answered') current.receivedBefore = seen.evidence.facts.replication;
     }
     if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
@@ -284,10 +285,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       current.opened = true;
       current.closedSinceMs = null;
     }
-    if (step.do === 'start-io') {
+    if (isHealing(step)) {
       current.receivedBefore = null;
       current.drainSinceMs = null;
-      await store.putIoStopped(uniqsign, null);
+      await store.putIoStopped(uniqsign, step.host, false);
     }
     return applied;
   }
@@ -326,7 +327,7 @@ async function situationOf(
     passive,
     incumbent: work.wasOpen || board.opened === roles.active,
     passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
-    ioStopped: stopped ? await store.ioStopped(uniqsign) : null,
+    ioStopped: stopped ? await store.ioStopped(uniqsign, [roles.active, roles.passive]) : [],
     passiveRestarted: restarted.has(roles.passive),
     policy,
     progress: {

@@ -32,8 +32,8 @@ export interface Situation {
   readonly incumbent: boolean;
   /** The monitors, too, see the passive-to-be as unreachable, freshly: it may be passed over without a fence. */
   readonly passiveGone: boolean;
-  /** Whose I/O thread an agent stopped for a drain. */
-  readonly ioStopped: Host | null;
+  /** Whose I/O threads an agent stopped for a drain. */
+  readonly ioStopped: readonly Host[];
   /** The passive started anew while this agent watched; its replication is then ours to start, once. */
   readonly passiveRestarted: boolean;
   readonly policy: Policy;
@@ -61,7 +61,7 @@ export function nextStep(situation: Situation): Next {
   const { roles, active, passive } = situation;
   if (active.kind !== 'answered') {
     // Closing the other host now would leave nobody writable: whatever it is, it stays as it is (L3).
-    return hold(`${roles.active} cannot be opened: ${active.message}; ${roles.passive} is left as it is`);
+    return hold(`the active ${roles.active} cannot be reached (${active.message}); ${roles.passive} is left as it is`);
   }
   if (!active.facts.readOnly) return keepOpen(situation, active.facts);
   if (passive.kind === 'answered') {
@@ -123,7 +123,7 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
   }
   const onPassive = passive.replication;
   if (onPassive !== null && replicatesFrom(onPassive, roles.active, active.serverId)) {
-    if (onPassive.io === 'No' && onPassive.sql === 'Yes' && situation.ioStopped === roles.passive) {
+    if (onPassive.io === 'No' && onPassive.sql === 'Yes' && situation.ioStopped.includes(roles.passive)) {
       // Only when an agent stopped it: a backup stops it too, and is none of our business.
       return step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`);
     }
@@ -253,7 +253,7 @@ function open(situation: Situation, active: Facts, why: string): Next {
 
 /** A drain stopped it, and then the other host came back with more: it is ours to start again. */
 function stoppedByUs({ roles, ioStopped }: Situation, active: Facts): boolean {
-  return active.replication?.io === 'No' && ioStopped === roles.active;
+  return active.replication?.io === 'No' && ioStopped.includes(roles.active);
 }
 
 function resume({ roles }: Situation): Next {

@@ -45,16 +45,15 @@ export class Register {
     return this.#writes.findLast((write) => write.port === port);
   }
 
-  /** The longest time after `afterMs` in which nobody was told of a write. */
+  /** The longest time that ended after `afterMs` in which nobody was told of a write. Before the first write it counts from `afterMs`. */
   longestGap(afterMs: number): { readonly fromMs: number; readonly lengthMs: number } {
     let longest = { fromMs: afterMs, lengthMs: 0 };
-    let before: number | undefined;
-    for (const { atMs } of this.#writes) {
-      if (before !== undefined && atMs > afterMs && atMs - before > longest.lengthMs) {
-        longest = { fromMs: before, lengthMs: atMs - before };
-      }
-      before = atMs;
-    }
+    let fromMs = afterMs;
+    this.#writes.forEach(({ atMs }, index) => {
+      const lengthMs = atMs - fromMs;
+      if (atMs > afterMs && lengthMs > longest.lengthMs) longest = { fromMs, lengthMs };
+      if (index === 0 || atMs > fromMs) fromMs = atMs;
+    });
     return longest;
   }
 

@@ -15,7 +15,6 @@ import type { Fields, RawPair, Take } from './wire.ts';
 import {
   boardOf,
   channelsOf,
-  decodeHost,
   decodeMessage,
   decodeObservation,
   decodeWake,
@@ -188,15 +187,16 @@ class RedisStore implements Store {
     });
   }
 
-  async putIoStopped(uniqsign: string, host: Host | null): Promise<void> {
-    const key = keysOf(uniqsign).ioStopped;
-    await this.#transact({ writes: [host === null ? absent(key) : text(key, host)] });
+  async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
+    const key = keysOf(uniqsign).ioStopped(host);
+    await this.#transact({ writes: [stopped ? text(key, '1') : absent(key)] });
   }
 
-  async ioStopped(uniqsign: string): Promise<Host | null> {
-    const key = keysOf(uniqsign).ioStopped;
-    const [value] = list(await this.#eval(READ, [key], ['string']));
-    return this.#take(key, decodeHost(textOf(value)));
+  async ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]> {
+    const { ioStopped } = keysOf(uniqsign);
+    const kinds = hosts.map(() => 'string');
+    const values = list(await this.#eval(READ, hosts.map(ioStopped), kinds));
+    return hosts.filter((_, at) => textOf(values[at]) === '1');
   }
 
   async watch(

@@ -46,9 +46,9 @@ export interface Store {
   findPair(uniqsign: string): Promise<FoundPair | null>;
   /** agent: answers a decision; dropped (false) when the board's epoch is another one by now. */
   putReport(uniqsign: string, report: Report): Promise<boolean>;
-  /** agent: which host's I/O thread we stopped for a drain, so that it is ours to start again; null clears. */
-  putIoStopped(uniqsign: string, host: Host | null): Promise<void>;
-  ioStopped(uniqsign: string): Promise<Host | null>;
+  /** agent: which hosts' I/O threads we stopped for a drain, so that they are ours to start again. */
+  putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void>;
+  ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]>;
   /**
    * Calls back on events of these kinds (left out: all), and with `reconnected` whenever some may have been missed; the returned function
    * ends it. It throws for nothing: a store that is away now is listened to when it is back.

@@ -42,8 +42,8 @@ export function keysOf(uniqsign: string) {
     opened: `${prefix}-opened`,
     /** The owner of the lead; runs out by itself. */
     leader: `${prefix}-leader`,
-    /** The host whose I/O thread an agent stopped for a drain. */
-    ioStopped: `${prefix}-io-stopped`,
+    /** Whose I/O thread an agent stopped for a drain: `1` for such a host, absent else. */
+    ioStopped: (host: Host) => `${prefix}-${host}-io-stopped`,
   };
 }
 

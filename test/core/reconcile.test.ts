@@ -19,7 +19,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     passive: answered({ serverId: 1, readOnly: false }),
     incumbent: false,
     passiveGone: false,
-    ioStopped: null,
+    ioStopped: [],
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
     progress: { receivedBefore: null, drainingSec: 0, closedSec: 0 },
@@ -171,8 +171,8 @@ describe('a failover', () => {
 
   it('closes an old active that comes back while the new one is drained, and lets it send what it holds', () => {
     const active = follower({ io: 'No' });
-    expect(brief(nextStep(situation({ active, ioStopped: B })))).toBe('start-io B');
-    expect(brief(nextStep(situation({ active: follower(), ioStopped: B })))).toBe('close A');
+    expect(brief(nextStep(situation({ active, ioStopped: [B] })))).toBe('start-io B');
+    expect(brief(nextStep(situation({ active: follower(), ioStopped: [B] })))).toBe('close A');
   });
 });
 
@@ -227,7 +227,7 @@ describe('an open active', () => {
   it('has the passive replicate again when an agent stopped it, or when it came back stopped', () => {
     const active = follower({}, open);
     const onlyIo = answered({ serverId: 1, replication: someReplication({ source: B, io: 'No' }) });
-    expect(brief(nextStep(situation({ active, passive: onlyIo, ioStopped: A })))).toBe('start-io A');
+    expect(brief(nextStep(situation({ active, passive: onlyIo, ioStopped: [A] })))).toBe('start-io A');
     const both = answered({ serverId: 1, replication: someReplication({ source: B, io: 'No', sql: 'No' }) });
     expect(brief(nextStep(situation({ active, passive: both, passiveRestarted: true })))).toBe('start-replication A');
   });
@@ -328,7 +328,7 @@ describe('from any state of two servers', () => {
   /** Runs to the end; `cutAfter` forgets all progress after so many steps, as a restarted agent does. */
   function run(start: { a: Tiny; b: Tiny; incumbent: boolean }, cutAfter: number | null) {
     const now = { a: { ...start.a }, b: { ...start.b } };
-    let ioStopped: Host | null = null;
+    const ioStopped = new Set<Host>();
     let closed = 0;
     for (let count = 0; count < 30; count++) {
       if (count === cutAfter) closed = 0;
@@ -338,7 +338,7 @@ describe('from any state of two servers', () => {
           passive: asEvidence(now.a, B, 1),
           incumbent: start.incumbent,
           passiveGone: now.a.up === 'refused' || now.a.up === 'silent',
-          ioStopped,
+          ioStopped: [...ioStopped],
           progress: { receivedBefore: null, drainingSec: 0, closedSec: closed },
         }),
       );
@@ -358,8 +358,8 @@ describe('from any state of two servers', () => {
         expect(now.b.up, 'closed a writer with nobody to open').toBe('up');
         closed = 1;
       }
-      if (step.do === 'stop-io') ioStopped = step.host;
-      if (step.do === 'start-io') ioStopped = null;
+      if (step.do === 'stop-io') ioStopped.add(step.host);
+      if (step.do === 'start-io') ioStopped.delete(step.host);
       doStep(now, step);
     }
     throw new Error(`no end in 30 steps: ${JSON.stringify(now)}`);

@@ -279,16 +279,19 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
       });
     });
 
-    test('a stopped I/O thread is remembered until it is cleared, and garbage there is nothing', async () => {
-      expect(await store.ioStopped(U)).toBeNull();
-      await store.putIoStopped(U, SECONDARY);
-      expect(await bench.string(`${KEY}-io-stopped`)).toBe(SECONDARY);
-      expect(await store.ioStopped(U)).toBe(SECONDARY);
-      await store.putIoStopped(U, null);
-      expect(await bench.string(`${KEY}-io-stopped`)).toBeNull();
-      await bench.putString(`${KEY}-io-stopped`, 'somewhere');
-      expect(await store.ioStopped(U)).toBeNull();
-      expect(garbage).toEqual([`${KEY}-io-stopped: is no host: "somewhere"`]);
+    test('a stopped I/O thread is remembered for each host until it is cleared, and garbage there is nothing', async () => {
+      const stopped = () => store.ioStopped(U, [PRIMARY, SECONDARY]);
+      expect(await stopped()).toEqual([]);
+      await store.putIoStopped(U, SECONDARY, true);
+      expect(await bench.string(`${KEY}-${SECONDARY}-io-stopped`)).toBe('1');
+      expect(await stopped()).toEqual([SECONDARY]);
+      await store.putIoStopped(U, PRIMARY, true);
+      expect(await stopped()).toEqual([PRIMARY, SECONDARY]);
+      await store.putIoStopped(U, SECONDARY, false);
+      expect(await bench.string(`${KEY}-${SECONDARY}-io-stopped`)).toBeNull();
+      expect(await stopped()).toEqual([PRIMARY]);
+      await bench.putString(`${KEY}-${PRIMARY}-io-stopped`, 'somewhere');
+      expect(await stopped()).toEqual([]);
     });
 
     describe('who watches', () => {

@@ -155,7 +155,7 @@ describe('with a healthy Redis', () => {
     ['leader', (store: Store) => store.lead(U, 'me', 1000)],
     [`${PRIMARY}-check`, (store: Store) => store.putObservations(U, [anObservation()])],
     [`${PRIMARY}-check`, (store: Store) => store.observations(U, [PRIMARY])],
-    ['io-stopped', (store: Store) => store.ioStopped(U)],
+    [`${PRIMARY}-io-stopped`, (store: Store) => store.ioStopped(U, [PRIMARY])],
   ])('a key %s of the wrong type is named, and nothing at all is written', async (name, act) => {
     const redis = client(server, PASSWORD);
     await redis.flushall();
@@ -217,7 +217,7 @@ describe('with a healthy Redis', () => {
     await store.describe(aPair(), 1);
     await store.putObservations(U, [anObservation()]);
     await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
-    await store.putIoStopped(U, PRIMARY);
+    await store.putIoStopped(U, PRIMARY, true);
     expect(await store.findPairs()).toHaveLength(1);
     await vi.waitFor(() => expect(events).toHaveLength(3));
   });

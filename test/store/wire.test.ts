@@ -58,8 +58,8 @@ function without(fields: Map<string, string>, name: string): Map<string, string>
 
 describe('the bytes in Redis', () => {
   test('every key has the name that the Perl daemons and our own docs give it', () => {
-    const { check, ...keys } = keysOf(U);
-    expect({ ...keys, check: check(A) }).toEqual({
+    const { check, ioStopped, ...keys } = keysOf(U);
+    expect({ ...keys, check: check(A), ioStopped: ioStopped(A) }).toEqual({
       servicemode: 'mysql-8d9a4b2924dc40baa792d742cb786345-servicemode',
       primaryhost: 'mysql-8d9a4b2924dc40baa792d742cb786345-primaryhost',
       secondaryhost: 'mysql-8d9a4b2924dc40baa792d742cb786345-secondaryhost',
@@ -73,7 +73,7 @@ describe('the bytes in Redis', () => {
       topic: 'mysql-8d9a4b2924dc40baa792d742cb786345-topic',
       opened: 'mysql-8d9a4b2924dc40baa792d742cb786345-opened',
       leader: 'mysql-8d9a4b2924dc40baa792d742cb786345-leader',
-      ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-io-stopped',
+      ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-io-stopped',
     });
   });
 

@@ -9,7 +9,6 @@ import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../..
 import {
   boardOf,
   channelsOf,
-  decodeHost,
   decodeMessage,
   decodeObservation,
   decodeWake,
@@ -185,15 +184,15 @@ class MemoryStore implements Store {
     return true;
   }
 
-  async putIoStopped(uniqsign: string, host: Host | null): Promise<void> {
-    const key = keysOf(uniqsign).ioStopped;
-    if (host === null) this.#board.strings.delete(key);
-    else this.#board.strings.set(key, host);
+  async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
+    const key = keysOf(uniqsign).ioStopped(host);
+    if (stopped) this.#board.strings.set(key, '1');
+    else this.#board.strings.delete(key);
   }
 
-  async ioStopped(uniqsign: string): Promise<Host | null> {
-    const key = keysOf(uniqsign).ioStopped;
-    return this.#take(key, decodeHost(this.#board.strings.get(key) ?? null));
+  async ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]> {
+    const { strings } = this.#board;
+    return hosts.filter((host) => strings.get(keysOf(uniqsign).ioStopped(host)) === '1');
   }
 
   async watch(
