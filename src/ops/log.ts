@@ -25,7 +25,7 @@ export interface LogOptions {
   readonly complain?: (text: string) => void;
 }
 
-export interface Output {
+interface Output {
   readonly stream: Writable;
   readonly isTerminal: boolean;
 }

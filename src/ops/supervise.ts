@@ -17,7 +17,7 @@ export interface RoundContext {
 }
 
 // biome-ignore lint/suspicious/noConfusingVoidType: most rounds have nothing to say about the next one.
-export type RoundResult = { readonly nextMs?: number } | void;
+type RoundResult = { readonly nextMs?: number } | void;
 
 export type Round = (signal: AbortSignal, context: RoundContext) => Promise<RoundResult>;
 

@@ -1,12 +1,12 @@
 // The units are part of the contract: names, clean stop, readiness, hardening.
 
 import { execFile } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { hasProgram } from '../support/has-program.ts';
 
 const folder = join(import.meta.dirname, '../../systemd');
 
@@ -70,7 +70,7 @@ describe.each(UNITS)('$file', ({ file, start, stop }) => {
     expect(unit.get('[Service] ProtectSystem')).toBe('full');
   });
 
-  it.runIf(has('systemd-analyze'))('is understood by systemd without a warning', async () => {
+  it.runIf(hasProgram('systemd-analyze'))('is understood by systemd without a warning', async () => {
     const scratch = await mkdtemp(join(tmpdir(), 'mmm-units-'));
     try {
       // Here mmm is not installed; any program stands for it.
@@ -85,14 +85,3 @@ describe.each(UNITS)('$file', ({ file, start, stop }) => {
     }
   });
 });
-
-function has(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((place) => {
-    try {
-      accessSync(join(place, program), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
