@@ -3,7 +3,7 @@
 
 import { hostname } from 'node:os';
 import type { RedisConfig } from '../src/core/config.ts';
-import { MmmError } from '../src/core/errors.ts';
+import { type ErrorCode, MmmError } from '../src/core/errors.ts';
 import type { Log } from '../src/core/log.ts';
 import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { type LogFormat, type OpenLog, openLog } from '../src/ops/log.ts';
@@ -58,6 +58,14 @@ export interface Loop {
 /** What a round may take beside its servers: a few questions to the board. */
 export const ROUND_SLACK_MS = 10_000;
 
+/** The log of one pair. */
+interface PairLog {
+  /** For the loop, which puts the pair's name before its lines by itself. */
+  readonly plain: Log;
+  /** For the round: its lines begin with the pair's name. */
+  readonly named: Log;
+}
+
 /** What the loops of a daemon share. */
 export interface Daemon {
   readonly name: string;
@@ -69,8 +77,7 @@ export interface Daemon {
   readonly stop: AbortSignal;
   /** For what concerns the whole process. */
   readonly log: Log;
-  /** The log of one pair, whose lines begin with its name. */
-  logFor(pair: { readonly tag: string; readonly uniqsign: string }, logfile: string | null): Log;
+  logFor(pair: { readonly tag: string; readonly uniqsign: string }, logfile: string | null): PairLog;
   /** Makes a round silent about a board that is away: that is told once, for the whole process. */
   quiet(round: Round): Round;
   /** Runs the loops until they are stopped, or each of them once. */
@@ -105,7 +112,10 @@ export async function runDaemon(options: DaemonOptions, work: (daemon: Daemon) =
     progress,
     stop,
     log,
-    logFor: ({ tag, uniqsign }, logfile) => named(`${tag}: `, logTo(logs, logfile).with({ tag, pair: uniqsign })),
+    logFor: ({ tag, uniqsign }, logfile) => {
+      const plain = logTo(logs, logfile).with({ tag, pair: uniqsign });
+      return { plain, named: named(`${tag}: `, plain) };
+    },
     quiet: (round) => board.quiet(round),
     run: (loops) =>
       flags.once
@@ -150,11 +160,13 @@ async function runOnce(loops: readonly Loop[], stop: AbortSignal): Promise<void>
   if (failed.length === 1) throw first;
 }
 
+/** What ails the connection, and not this pair's keys. */
+const OF_THE_CONNECTION: ReadonlySet<unknown> = new Set<ErrorCode>(['store-down', 'store-auth', 'store-loading']);
+
 /** The board is one, and so is the trouble with it, however many pairs there are. */
 class BoardTrouble {
   readonly #log: Log;
   readonly #troubles: Troubles;
-  #trouble: MmmError | null = null;
   #known = false;
 
   constructor(log: Log) {
@@ -163,7 +175,6 @@ class BoardTrouble {
   }
 
   became(trouble: MmmError | null): void {
-    this.#trouble = trouble;
     if (trouble !== null) this.#tell(trouble);
     else if (this.#known) this.#troubles.clear('board');
     else this.#log.info('connected to Redis', { event: 'connected' });
@@ -174,19 +185,20 @@ class BoardTrouble {
   quiet(round: Round): Round {
     return async (signal, context) => {
       try {
-        return await round(signal, context);
+        const result = await round(signal, context);
+        this.#troubles.clear('board');
+        return result;
       } catch (error) {
-        const trouble = this.#trouble;
-        if (trouble === null || !(error instanceof MmmError) || error.code !== trouble.code) throw error;
-        // Again, so that a long absence is told again at growing gaps.
-        this.#tell(trouble);
+        if (!(error instanceof MmmError) || !OF_THE_CONNECTION.has(error.code)) throw error;
+        // Told here too: a round may learn of it first, and a long absence is told again at growing gaps.
+        this.#tell(error);
         return {};
       }
     };
   }
 
   #tell({ code, message }: MmmError): void {
-    this.#troubles.raise('board', `${message}; it is tried again, and nothing on the databases changes`, {
+    this.#troubles.raise('board', `${message}; trying again, and no database is touched meanwhile`, {
       fields: { event: 'board', code },
     });
   }

@@ -52,7 +52,7 @@ export default class Identify extends MmmCommand {
 }
 
 function decider(pair: PairConfig, logfile: string | null, { name, store, clock, random, logFor }: Daemon): Loop {
-  const log = logFor(pair, logfile);
+  const { plain, named: log } = logFor(pair, logfile);
   const { tryTimes, intervalMs, drainTimeoutSec } = pair;
   const leadMs = Math.max(LEAD_LEAST_MS, LEAD_ROUNDS * intervalMs);
   return {
@@ -71,7 +71,7 @@ function decider(pair: PairConfig, logfile: string | null, { name, store, clock,
     intervalMs,
     roundDeadlineMs: ROUND_SLACK_MS,
     wake: new Wake(),
-    log,
+    log: plain,
   };
 }
 

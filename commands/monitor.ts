@@ -48,7 +48,7 @@ export default class Monitor extends MmmCommand {
 
 function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop: Loop; servers: readonly Server[] } {
   const { name: observer, store, clock } = daemon;
-  const log = daemon.logFor(pair, logfile);
+  const { plain, named: log } = daemon.logFor(pair, logfile);
   const wake = new Wake();
   const open = (host: PairConfig['primary']) => {
     const server = openServer({ host, access: pair.access, excludeUsers: pair.excludeUsers, block: null });
@@ -64,7 +64,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
     intervalMs,
     roundDeadlineMs: 2 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
     wake,
-    log,
+    log: plain,
   };
   return { loop, servers: [primary, secondary] };
 }

@@ -126,13 +126,14 @@ function embeddedPlugin(): Plugin {
   };
 }
 
+function fail(error: unknown): void {
+  const { text, exit } = explain(error, process.argv, process.env);
+  if (text !== '') process.stderr.write(`${text}\n`);
+  process.exit(exit);
+}
+
+// What nobody awaits or catches ends the process all the same, but in one line; the service manager starts a new one.
+process.on('uncaughtException', fail);
 // Explicit exit: a library that leaves a timer behind must not keep a stopped daemon alive. Standard output is
 // synchronous for files, pipes and terminals here, so nothing printed is lost.
-main(commandLine(process)).then(
-  () => process.exit(),
-  (error: unknown) => {
-    const { text, exit } = explain(error, process.argv, process.env);
-    if (text !== '') process.stderr.write(`${text}\n`);
-    process.exit(exit);
-  },
-);
+main(commandLine(process)).then(() => process.exit(), fail);
