@@ -223,13 +223,14 @@ function verdictText(result: {
   freeze: boolean;
 }): string {
   const { gapMs, acknowledged, before, accounts, wokenOpenMs, freeze } = result;
-  const behind = before.nowhere.length - accounts.nowhere.length;
+  const lost = new Set(accounts.nowhere);
+  const behind = before.nowhere.filter((id) => !lost.has(id));
   const lines = [
     `Nobody could write for ${gapMs} ms.`,
-    `${acknowledged} writes were acknowledged: ${before.onActive.length} were on B when it had taken over, ${behind} were left behind on A and are still there${
-      behind > 0 ? ` (ids ${some(before.nowhere)})` : ''
-    }, ${accounts.nowhere.length} are lost${accounts.nowhere.length > 0 ? ` (ids ${some(accounts.nowhere)})` : ''}.`,
+    `Of ${acknowledged} acknowledged writes ${before.onActive.length} were on B when it had taken over, ${behind.length} stayed behind on A, ${lost.size} are lost.`,
   ];
+  if (behind.length > 0) lines.push(`Left behind, and still on A: rows ${some(behind)}`);
+  if (lost.size > 0) lines.push(`Lost: rows ${some(accounts.nowhere)}`);
   if (freeze) {
     lines.push(
       wokenOpenMs > 0
