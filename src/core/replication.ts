@@ -24,15 +24,17 @@ export function isApplied({ replication, gtid }: Progress): boolean {
  * by the other's binary log. Compare with a position of the host that this one replicates from.
  */
 export function hasReceived({ replication, gtid }: Progress, position: Coordinates, wanted: string | null): boolean {
-  if (wanted !== null && gtid !== null) {
-    const [held, received, set] = [parseGtids(gtid), parseGtids(replication?.receivedGtid ?? ''), parseGtids(wanted)];
-    if (held === null || received === null || set === null) return false;
-    const all = joinGtids(held, received);
-    if (all !== null && containsGtids(all, set)) return true;
-    // The channel uses GTIDs, so they decide. MariaDB has GTIDs even where the channel goes by file and position.
-    if (replication === null || replication.receivedGtid !== null) return false;
-  }
-  return replication !== null && position.file !== '' && reached(replication.received, position);
+  const byPosition = replication !== null && position.file !== '' && reached(replication.received, position);
+  if (wanted === null || gtid === null) return byPosition;
+  const [held, received, set] = [parseGtids(gtid), parseGtids(replication?.receivedGtid ?? ''), parseGtids(wanted)];
+  if (held === null || received === null || set === null) return false;
+  if (containsGtids(held, set)) return true;
+  // MariaDB has GTIDs even where the channel goes by file and position: then they come only with the applying.
+  if (replication === null || replication.receivedGtid === null) return byPosition;
+  const all = joinGtids(held, received);
+  if (all === null || !containsGtids(all, set)) return false;
+  // MySQL 5.6 counts a transaction as received from its first event on; only the position tells that the last one is there.
+  return set.form === 'mariadb' || byPosition;
 }
 
 /** How much is received and not applied, for people: "3 transactions", "1204 bytes". */

@@ -75,6 +75,14 @@ describe('received', () => {
     expect(hasReceived(host, { file: 'binlog.000002', pos: 501 }, '1-1-26')).toBe(false);
   });
 
+  test('on MySQL a transaction counts from its first event on, so what is not applied needs the position as well', () => {
+    const uuid = '3e11fa47-71ca-11e1-9e33-c80aa9429562';
+    const half = progress({ receivedGtid: `${uuid}:1-3` }, `${uuid}:1-2`);
+    expect(hasReceived(half, { file: 'binlog.000002', pos: 501 }, `${uuid}:1-3`)).toBe(false);
+    expect(hasReceived(half, { file: 'binlog.000002', pos: 500 }, `${uuid}:1-3`)).toBe(true);
+    expect(hasReceived(half, { file: 'binlog.000009', pos: 500 }, `${uuid}:1-2`)).toBe(true);
+  });
+
   test('a host that does not replicate has received what it has executed', () => {
     expect(hasReceived({ replication: null, gtid: '1-1-26' }, NOWHERE, '1-1-26')).toBe(true);
     expect(hasReceived({ replication: null, gtid: '1-1-25' }, NOWHERE, '1-1-26')).toBe(false);
