@@ -6,7 +6,7 @@ import type { AccountCounts } from '../core/observation.ts';
 import type { Dialect } from './dialect.ts';
 import { type Asker, text } from './row.ts';
 
-export interface Account {
+interface Account {
   readonly user: string;
   readonly host: string;
 }
