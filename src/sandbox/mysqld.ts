@@ -108,7 +108,7 @@ async function launch(dir: string, server: ServerProgram, port: number): Promise
   });
   const deadline = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    if (await answers(port)) return program;
+    if (await answers(port, dir)) return program;
     if (!program.running) throw new MmmError('failed', `${server.file} ended at its start:\n${await endOfLog(dir)}`);
     if (performance.now() > deadline) {
       await program.kill();
@@ -118,10 +118,11 @@ async function launch(dir: string, server: ServerProgram, port: number): Promise
   }
 }
 
-async function answers(port: number): Promise<boolean> {
+/** Ours, that is: a server of another sandbox may have taken the port, and its root has the same password. */
+async function answers(port: number, dir: string): Promise<boolean> {
   try {
-    await ask({ port, sql: 'SELECT 1', timeoutMs: 1_000 });
-    return true;
+    const [row] = await ask({ port, sql: 'SELECT @@datadir AS datadir', timeoutMs: 1_000 });
+    return String(row?.['datadir']).startsWith(join(dir, 'data'));
   } catch {
     // Not yet; the caller's deadline says when that is an error.
     return false;

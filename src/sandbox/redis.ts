@@ -2,7 +2,6 @@
 // empty, which is one of the things mmm must live with. Comes from run.ts and the tests.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MmmError } from '../core/errors.ts';
@@ -10,6 +9,7 @@ import { type Program, startProgram } from './lifetime.ts';
 import { freePort, needProgram } from './programs.ts';
 
 const START_DEADLINE_MS = 20_000;
+const PORT_ATTEMPTS = 5;
 
 export interface RedisOptions {
   readonly dir: string;
@@ -37,26 +37,21 @@ export interface Redis {
 
 export async function startRedis(options: RedisOptions): Promise<Redis> {
   const { dir } = options;
-  const port = options.port ?? (await freePort());
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const source = options.replicaOf?.replace(':', ' ');
-  const lines = [
-    'bind 127.0.0.1',
-    `port ${port}`,
-    `dir ${dir}`,
-    'daemonize no',
-    'save ""',
-    'appendonly no',
-    'repl-diskless-sync-delay 0',
-    // In the file and not on the command line, where everybody can read it.
-    ...(options.password === undefined
-      ? []
-      : [`requirepass "${options.password}"`, `masterauth "${options.password}"`]),
-    ...(source === undefined ? [] : [`replicaof ${source}`]),
-    ...(options.extra ?? []),
-  ];
-  await writeFile(join(dir, 'redis.conf'), `${lines.join('\n')}\n`, { mode: 0o600 });
-  let running = await launch(dir, port);
+  for (let attempt = 1; ; attempt++) {
+    const port = options.port ?? (await freePort());
+    await writeConfiguration(options, port);
+    try {
+      return handle(dir, port, await launch(dir, port));
+    } catch (error) {
+      // Somebody else took the port between our look and the server's.
+      if (options.port !== undefined || attempt === PORT_ATTEMPTS || !(error instanceof PortTaken)) throw error;
+    }
+  }
+}
+
+function handle(dir: string, port: number, first: Program): Redis {
+  let running = first;
   return {
     host: `127.0.0.1:${port}`,
     port,
@@ -77,8 +72,30 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   };
 }
 
+async function writeConfiguration({ dir, password, replicaOf, extra = [] }: RedisOptions, port: number): Promise<void> {
+  const lines = [
+    'bind 127.0.0.1',
+    `port ${port}`,
+    `dir ${dir}`,
+    'daemonize no',
+    'save ""',
+    'appendonly no',
+    'repl-diskless-sync-delay 0',
+    // In the file and not on the command line, where everybody can read it.
+    ...(password === undefined ? [] : [`requirepass "${password}"`, `masterauth "${password}"`]),
+    ...(replicaOf === undefined ? [] : [`replicaof ${replicaOf.replace(':', ' ')}`]),
+    ...extra,
+  ];
+  await writeFile(join(dir, 'redis.conf'), `${lines.join('\n')}\n`, { mode: 0o600 });
+}
+
+class PortTaken extends MmmError {}
+
+/** Up when its own log says so: whoever answers on the port may be somebody else. */
 async function launch(dir: string, port: number): Promise<Program> {
   const log = join(dir, 'redis.log');
+  // A restart writes on where the last one ended.
+  const alreadyWritten = (await readFile(log, 'utf8').catch(() => '')).length;
   const program = await startProgram({
     command: needProgram(['redis-server']),
     args: [join(dir, 'redis.conf')],
@@ -86,31 +103,16 @@ async function launch(dir: string, port: number): Promise<Program> {
     cwd: dir,
   });
   const deadline = performance.now() + START_DEADLINE_MS;
-  while (!(await answers(port))) {
-    if (!program.running || performance.now() > deadline) {
+  for (;;) {
+    const { running } = program;
+    const text = (await readFile(log, 'utf8')).slice(alreadyWritten);
+    if (text.includes('eady to accept connections')) return program;
+    if (!running || performance.now() > deadline) {
       await program.kill();
-      const text = await readFile(log, 'utf8');
-      throw new MmmError(
-        'failed',
-        `redis-server does not start on port ${port}:\n${text.trimEnd().split('\n').slice(-5).join('\n')}`,
-      );
+      const why = text.trimEnd().split('\n').slice(-5).join('\n');
+      const message = `redis-server does not start on port ${port}:\n${why}`;
+      throw why.includes('Address already in use') ? new PortTaken('failed', message) : new MmmError('failed', message);
     }
     await sleep(10);
   }
-  return program;
-}
-
-/** Any answer to PING will do: one that demands a password first is up. */
-function answers(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect({ host: '127.0.0.1', port });
-    const finish = (up: boolean) => {
-      socket.destroy();
-      resolve(up);
-    };
-    socket.setTimeout(500, () => finish(false));
-    socket.once('error', () => finish(false));
-    socket.once('connect', () => socket.write('PING\r\n'));
-    socket.once('data', (data) => finish(/^(\+PONG|-NOAUTH)/.test(data.toString('latin1'))));
-  });
 }

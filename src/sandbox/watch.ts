@@ -5,9 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { APP } from './accounts.ts';
 
-export type WriteState = 'writable' | 'read-only' | 'silent' | 'gone';
+type WriteState = 'writable' | 'read-only' | 'silent' | 'gone';
 
-export interface Change {
+interface Change {
   readonly port: number;
   readonly state: WriteState;
   /** Monotonic milliseconds, when the answer came. */

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -72,5 +72,25 @@ describe.each(['mariadb', 'mysql56'] as const)('a %s of the sandbox', (kind) => 
   test('says with the errors of its own log why it did not start', async () => {
     const start = startMysqld({ kind, dir: join(folder, 'bad'), serverId: 2, extra: ['no_such_setting=1'] });
     await expect(start).rejects.toThrow(/ended at its start:.*no_such_setting/s);
+  });
+
+  test('is not mistaken for another server that has its port', async () => {
+    const start = startMysqld({ kind, dir: join(folder, 'late'), serverId: 3, port: server.port });
+    await expect(start).rejects.toThrow(/ended at its start:.*Address already in use/s);
+  });
+
+  test('is made from one template, also when two are started at once and there is none', async () => {
+    const cacheDir = join(folder, 'cache');
+    const servers = await Promise.all(
+      [11, 12].map((serverId) => startMysqld({ kind, dir: join(folder, `s${serverId}`), serverId, cacheDir })),
+    );
+    expect(await readdir(cacheDir)).toHaveLength(1);
+    const uuids = await Promise.all(
+      servers.map(({ port }) =>
+        ask({ port, sql: "SHOW VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id')" }),
+      ),
+    );
+    expect(uuids[0]).not.toEqual(uuids[1]);
+    for (const { kill } of servers) await kill();
   });
 });

@@ -57,3 +57,8 @@ test('a replica has the data of the Redis that it follows, and refuses writes', 
   await vi.waitFor(async () => expect(await client.get('key')).toBe('value'), { timeout: 20_000, interval: 50 });
   await expect(client.set('key', 'other')).rejects.toThrow(/READONLY/);
 });
+
+test('a Redis whose port is taken says so', async () => {
+  const { port } = await aRedis();
+  await expect(aRedis({ port })).rejects.toThrow(/Address already in use/);
+});
