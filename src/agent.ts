@@ -2,6 +2,7 @@
 // Comes from ops/supervise.ts, woken by messages, at every interval, for every pair that src/agent-pairs.ts found;
 // core/reconcile.ts says what to do next, mysql/server.ts does it. A message is never obeyed, it only wakes (L2).
 
+import { FRESH_MS } from './core/death.ts';
 import type { Board, Report } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
@@ -18,8 +19,6 @@ import { encodeMessage } from './store/wire.ts';
 const STEPS_PER_ROUND = 40;
 /** Evidence older than this is looked at again before a host is opened. */
 const OPENING_EVIDENCE_MS = 1_000;
-/** A monitor's observation older than this says nothing (contract: 30 s). */
-const FRESH_MS = 30_000;
 /** Replication that stops again at once is started at most this often. */
 const HEAL_GAP_MS = 10_000;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */

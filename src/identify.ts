@@ -2,6 +2,7 @@
 // Comes from ops/supervise.ts, woken by each observation; goes on to core/decide.ts (the thinking) and store/redis.ts
 // `commitRoles`; src/agent.ts is woken by the decision.
 
+import { FRESH_MS } from './core/death.ts';
 import { type DecideState, decide, FIRST_STATE } from './core/decide.ts';
 import type { Board, Decision, Policy } from './core/decision.ts';
 import type { Log } from './core/log.ts';
@@ -10,8 +11,6 @@ import { otherHost } from './core/pair.ts';
 import type { Clock, Random } from './ops/clock.ts';
 import type { Store } from './store/store.ts';
 
-/** A status older than this is not used (contract). */
-export const FRESH_MS = 30_000;
 /** A planned change that the agents could not carry out is not tried again for this long. */
 const AFTER_FAILURE_MS = 60_000;
 
@@ -37,7 +36,10 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   let said = '';
   let policyWritten = false;
   let highest = 0;
+  let lastId: string | null = null;
   let failed: { host: Host; untilMs: number } | null = null;
+  /** The epoch that gave a role back: when that fails too, the rules go on, or the role would be thrown to and fro. */
+  let givenBackBy: string | null = null;
 
   return async () => {
     if (!(await leadOrFollow())) return {};
@@ -54,7 +56,10 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       observations: { primary, secondary },
       policy: { tryTimes: parts.tryTimes, freshMs: FRESH_MS },
       failed,
-      giveBack: failure === null ? null : { to: otherHost(pair, failure.host), why: failure.why },
+      giveBack:
+        failure === null || board.epoch?.id === givenBackBy
+          ? null
+          : { to: otherHost(pair, failure.host), why: failure.why },
       nowMs: clock.wall(),
       state,
     });
@@ -64,7 +69,9 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       if (board.roles !== null && !wentBack && !policyWritten) await writePolicy(board);
       return {};
     }
-    return commit(board, verdict.roles.active, verdict.reasons, verdict.kind);
+    const outcome = await commit(board, verdict.roles.active, verdict.reasons, verdict.kind);
+    if (failure !== null) givenBackBy = lastId;
+    return outcome;
   };
 
   async function leadOrFollow(): Promise<boolean> {
@@ -119,6 +126,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       return { nextMs: 0 };
     }
     highest = number;
+    lastId = decision.epoch.id;
     policyWritten = true;
     said = '';
     const verb = kind === 'adopt' ? 'keeps' : 'decided:';

@@ -1,6 +1,7 @@
 // One round of `mmm monitor` for one pair: probe both hosts at once, put what was found on the board, say what changed.
 // Comes from ops/supervise.ts; goes on to mysql/server.ts `probe` and store/redis.ts `putObservations`; src/identify.ts is woken.
 
+import { FRESH_MS, judge } from './core/death.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts, Observation, Seen, SeenFacts } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
@@ -11,6 +12,11 @@ import type { Store } from './store/store.ts';
 
 /** Gap before the next look when the evidence is death: the confirmations follow back to back. */
 const URGENT_GAP_MS = 10;
+/** A silence that took this long to find was waited for; anything shorter was an answer of the network. */
+const SLOW_SILENCE_MS = 300;
+/** How often, and how far apart, a host that broke and its witness are looked at until they tell the same story. */
+const WITNESS_LOOKS = 10;
+const WITNESS_GAP_MS = 20;
 
 export interface MonitorParts {
   readonly pair: Pair;
@@ -33,7 +39,7 @@ export function makeMonitorRound(parts: MonitorParts): () => Promise<{ nextMs?: 
   let hurriedRounds = 0;
 
   return async () => {
-    const [first, second] = await Promise.all([look(parts, parts.primary), look(parts, parts.secondary)]);
+    const [first, second] = await agreeing(parts, await lookAtBoth(parts));
     for (const { host, evidence } of [first, second]) {
       if (evidence.kind === 'answered') serverIds.set(host, evidence.facts.serverId);
     }
@@ -57,10 +63,23 @@ export function makeMonitorRound(parts: MonitorParts): () => Promise<{ nextMs?: 
     }
     await store.putObservations(pair.uniqsign, observations);
     // Enough looks for identify to confirm, then back to the usual pace: a host may stay dead for days.
-    const doubtful = observations.some(({ evidence }) => evidence.kind === 'refused' || evidence.kind === 'silent');
-    hurriedRounds = doubtful ? hurriedRounds + 1 : 0;
-    return doubtful && hurriedRounds <= parts.tryTimes ? { nextMs: URGENT_GAP_MS } : {};
+    const urgent = [first, second].some((seen, index) => mayHurry(parts, seen, observations, index));
+    hurriedRounds = urgent ? hurriedRounds + 1 : 0;
+    return urgent && hurriedRounds <= parts.tryTimes ? { nextMs: URGENT_GAP_MS } : {};
   };
+}
+
+/**
+ * Death is confirmed back to back, and so is a silence that took a whole time-out to find, for that is pause enough. What fails
+ * at once and may be the network's doing (a rejecting firewall, no route) is looked at again at the usual interval.
+ */
+function mayHurry({ clock }: MonitorParts, seen: Look, observations: readonly Observation[], index: number): boolean {
+  const { evidence } = seen;
+  if (evidence.kind === 'silent') return seen.tookMs >= SLOW_SILENCE_MS;
+  const observation = observations[index] ?? null;
+  const other = observations[1 - index] ?? null;
+  const judgement = judge({ host: seen.host, observation, other, freshMs: FRESH_MS, nowMs: clock.wall() });
+  return judgement.verdict === 'dead';
 }
 
 interface Look {
@@ -68,11 +87,41 @@ interface Look {
   readonly evidence: Evidence;
   readonly atMs: number;
   readonly connectionBroke: boolean;
+  readonly tookMs: number;
+}
+
+async function lookAtBoth(parts: MonitorParts): Promise<readonly [Look, Look]> {
+  return await Promise.all([look(parts, parts.primary), look(parts, parts.secondary)]);
+}
+
+/**
+ * A host that just died is refused some milliseconds before its replica notices. Both are looked at again for a moment, so that the
+ * second opinion is of the same time as the first one.
+ */
+async function agreeing(parts: MonitorParts, looks: readonly [Look, Look]): Promise<readonly [Look, Look]> {
+  let latest = looks;
+  for (let again = 0; again < WITNESS_LOOKS; again++) {
+    const [first, second] = latest;
+    if (!(isBroken(first) && hears(second)) && !(isBroken(second) && hears(first))) return latest;
+    await parts.clock.sleep(WITNESS_GAP_MS);
+    latest = await lookAtBoth(parts);
+  }
+  return latest;
+}
+
+function isBroken({ evidence, connectionBroke }: Look): boolean {
+  return evidence.kind === 'refused' && connectionBroke;
+}
+
+function hears({ evidence }: Look): boolean {
+  return evidence.kind === 'answered' && evidence.facts.replication?.io === 'Yes';
 }
 
 async function look({ clock }: MonitorParts, server: Server): Promise<Look> {
+  const beganMs = clock.monotonic();
   const evidence = await server.probe();
-  return { host: server.host, evidence, atMs: clock.wall(), connectionBroke: server.connectionBroke };
+  const tookMs = clock.monotonic() - beganMs;
+  return { host: server.host, evidence, atMs: clock.wall(), connectionBroke: server.connectionBroke, tookMs };
 }
 
 function observe({ observer }: MonitorParts, seen: Look, other: Host, otherServerId: number | null): Observation {

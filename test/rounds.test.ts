@@ -135,11 +135,49 @@ describe('a start with an empty board', () => {
   });
 });
 
+describe('the monitor', () => {
+  it('confirms a death back to back, a rejected connection at its interval, and stops hurrying after try_times', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.b.down = failure('refused', 'ECONNREFUSED');
+    expect(await world.monitor()).toEqual({});
+    world.b.down = failure('silent', 'EHOSTUNREACH');
+    expect(await world.monitor()).toEqual({});
+    world.b.down = null;
+    world.a.die(world.b);
+    expect(await world.monitor()).toEqual({ nextMs: 10 });
+    expect(await world.monitor()).toEqual({ nextMs: 10 });
+    expect(await world.monitor()).toEqual({});
+  });
+});
+
+describe('a death that the replica has not noticed yet', () => {
+  it('is looked at again until the replica has, and then counts as one', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    const round = world.monitor();
+    await world.clock.advance(50);
+    world.a.die(world.b);
+    await world.clock.advance(50);
+    expect(await round).toEqual({ nextMs: 10 });
+  });
+
+  it('is none when the replica goes on hearing it', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die();
+    const round = world.monitor();
+    await world.clock.advance(1_000);
+    expect(await round).toEqual({});
+  });
+});
+
 describe('a failover', () => {
   it('fails over when the active died, mails the message, and reports it', async () => {
     const world = aWorld();
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     await world.run(2);
     expect(writable(world)).toContain(SECONDARY);
     expect(world.b.did).toEqual(['stop-io', 'open']);
@@ -205,7 +243,7 @@ describe('the agent', () => {
   it('does what is wanted without ever getting a message', async () => {
     const world = aWorld();
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     await world.decide();
     expect(world.b.did).toEqual([]);
     await world.act();
@@ -215,7 +253,7 @@ describe('the agent', () => {
   it('does nothing more when the decision was replaced while it acted (S3)', async () => {
     const world = aWorld();
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     await world.decide();
     world.b.beforeStep = async (step) => {
       if (step.do !== 'stop-io') return;
@@ -259,7 +297,7 @@ describe('the agent', () => {
   it('tries a step again, as often as configured, when the connection fails', async () => {
     const world = aWorld();
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     await world.decide();
     let tries = 0;
     world.b.beforeStep = (step) => {
@@ -318,7 +356,7 @@ describe('the agent', () => {
   it('finishes what an agent began that died after stopping the I/O thread', async () => {
     const world = aWorld();
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     await world.decide();
     world.b.beforeStep = (step) => {
       if (step.do === 'open') throw new Error('killed');
@@ -359,7 +397,7 @@ describe('identify', () => {
     const world = aWorld();
     const second = makeIdentifyRound({ ...world.identifyParts, owner: 'identify-2', log: world.log });
     await world.run(2);
-    world.a.die();
+    world.a.die(world.b);
     for (let count = 0; count < 4; count++) {
       await world.monitor();
       await second();
@@ -379,7 +417,7 @@ describe('identify', () => {
     const world = aWorld();
     await world.run(2);
     const dump = structuredClone([...world.board.hashes]);
-    world.a.die();
+    world.a.die(world.b);
     await world.run(3);
     world.b.facts = { ...world.b.facts, connections: 3 };
     world.a.down = null;

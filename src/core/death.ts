@@ -4,6 +4,9 @@
 import type { Failure, Observation, SeenFacts, ThreadState } from './observation.ts';
 import type { Host } from './pair.ts';
 
+/** A status older than this is not used (contract: 30 s). */
+export const FRESH_MS = 30_000;
+
 interface Judged {
   readonly host: Host;
   /** One sentence for a person, naming the host. */

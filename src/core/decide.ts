@@ -66,8 +66,6 @@ interface Common {
   /** Whole sentences, the verdict first. */
   readonly reasons: readonly string[];
   readonly state: DecideState;
-  /** The active is dead and only confirmations are missing: look again at once instead of at the next interval. */
-  readonly urgent: boolean;
 }
 
 /** keep: leave the board as it is. adopt: write down who is active already. change: another host is to be active. */
@@ -180,7 +178,6 @@ function givesBack(scene: Scene, judged: readonly Judgement[]): Decided | null {
     roles: rolesWith(pair, giveBack.to),
     reasons: [`switchover to ${scene.roles.active} failed: ${giveBack.why}; back to ${giveBack.to}`],
     state: { ...scene.state, pending: null },
-    urgent: false,
   };
 }
 
@@ -242,8 +239,7 @@ function electFirst(scene: Scene, hosts: ByHost<Known>, why: string): Decided {
   if (race.winner === null) {
     return keep(scene, [`${start}; no host can be active`, ...race.why]);
   }
-  const gone = [hosts.primary, hosts.secondary].find(isGone);
-  return confirm(scene, null, race.winner, gone, [start, ...race.why]);
+  return confirm(scene, null, race.winner, [start, ...race.why]);
 }
 
 /** The board's roles are good: the contract's rules say who should be active, and a planned change is held where it would hurt. */
@@ -263,8 +259,7 @@ function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Dec
       return keep(scene, [`${active} stays active, ${held}`, ...race.why]);
     }
   }
-  const gone = isGone(from) ? from : undefined;
-  return confirm(scene, active, race.winner, gone, [...race.why]);
+  return confirm(scene, active, race.winner, race.why);
 }
 
 interface Race {
@@ -326,7 +321,7 @@ function caveats(best: Known, other: Known): string[] {
 }
 
 /**
- * The active lives and can hand over, so nothing is urgent: a host is not opened while the other, reachable, one holds
+ * The active lives and can hand over, so there is time: a host is not opened while the other, reachable, one holds
  * something that it lacks (F21, S2). Rule 4 already excludes the merely delayed. Null: nothing speaks against the change.
  */
 function whyHeld(scene: Scene, from: Answers, to: Answers): string | null {
@@ -354,13 +349,7 @@ function inWhichState({ facts }: Answers): string {
 }
 
 /** Counts this round for `to` if it is a new one, and changes when enough rounds have agreed. */
-function confirm(
-  scene: Scene,
-  from: Host | null,
-  to: Host,
-  gone: Unreachable | undefined,
-  why: readonly string[],
-): Decided {
+function confirm(scene: Scene, from: Host | null, to: Host, why: readonly string[]): Decided {
   const { pair, policy, epoch } = scene.input;
   const before = scene.state.pending;
   const epochId = epoch?.id ?? null;
@@ -375,7 +364,6 @@ function confirm(
       roles: rolesWith(pair, to),
       reasons: [...scene.notes, head, ...why],
       state,
-      urgent: false,
     };
   }
   const head = `${to} is to be active: ${rounds} of ${policy.tryTimes} rounds agree`;
@@ -384,7 +372,6 @@ function confirm(
     roles: scene.roles,
     reasons: [...scene.notes, head, ...why],
     state,
-    urgent: gone?.verdict === 'dead',
   };
 }
 
@@ -395,7 +382,6 @@ function keep(scene: Scene, reasons: readonly string[]): Decided {
     roles: scene.roles,
     reasons: [...scene.notes, ...reasons],
     state: { ...scene.state, pending: null },
-    urgent: false,
   };
 }
 
@@ -406,6 +392,5 @@ function adopt(scene: Scene, active: Host, reason: string): Decided {
     roles: rolesWith(scene.input.pair, active),
     reasons: [...scene.notes, reason],
     state: { ...scene.state, pending: null },
-    urgent: false,
   };
 }

@@ -114,7 +114,8 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
         `both replication threads of the active ${roles.active} are stopped`,
       );
     }
-    if (onActive.io === 'No' && onActive.ioError.code === 0) {
+    // Whatever error is shown there may be that of the failover itself; a lasting one stops the thread again, and is told.
+    if (onActive.io === 'No') {
       return step(
         { do: 'start-io', host: roles.active },
         `${roles.passive} is closed, so ${roles.active} replicates from it again`,

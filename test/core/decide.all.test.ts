@@ -62,7 +62,6 @@ interface Answer {
   readonly active: Side | null;
   /** Rounds that agree on a winner who is not active. */
   readonly rounds: number;
-  readonly urgent: boolean;
 }
 
 function cannotBeActive(me: Known, other: Known): boolean {
@@ -81,7 +80,7 @@ function winnerOf(primary: Known, secondary: Known): Side | null {
 }
 
 function expected({ primary, secondary, active, remembered, confirmed, tryTimes }: Case): Answer {
-  const keep: Answer = { kind: 'keep', active, rounds: 0, urgent: false };
+  const keep: Answer = { kind: 'keep', active, rounds: 0 };
   if (typeof primary === 'string' || typeof secondary === 'string') return keep;
   const hosts = { primary, secondary };
   const sides: readonly Side[] = ['primary', 'secondary'];
@@ -102,10 +101,8 @@ function expected({ primary, secondary, active, remembered, confirmed, tryTimes 
     if (hosts[winner].error && !swappedByHand) return keep;
   }
   const rounds = confirmed + 1;
-  if (rounds >= tryTimes) return { kind: 'change', active: winner, rounds, urgent: false };
-  const loser = hosts[winner === 'primary' ? 'secondary' : 'primary'];
-  const dead = loser.unreachable && loser.readOnly && loser.error && hosts[winner].error;
-  return { kind: 'keep', active, rounds, urgent: dead };
+  if (rounds >= tryTimes) return { kind: 'change', active: winner, rounds };
+  return { kind: 'keep', active, rounds };
 }
 
 /** Confirmations so far are for whoever could take over: the one who is not active, or without roles the one who would win. */
@@ -142,7 +139,6 @@ function answer(c: Case): Answer {
     kind: decided.kind,
     active: host === undefined ? null : host === PAIR.primary ? 'primary' : 'secondary',
     rounds: decided.state.pending?.rounds ?? 0,
-    urgent: decided.urgent,
   };
 }
 
@@ -166,11 +162,7 @@ function compare(cases: readonly Case[]) {
     const contract = expected(c);
     const code = answer(c);
     counts[code.kind] += 1;
-    const same =
-      code.kind === contract.kind &&
-      code.active === contract.active &&
-      code.rounds === contract.rounds &&
-      code.urgent === contract.urgent;
+    const same = code.kind === contract.kind && code.active === contract.active && code.rounds === contract.rounds;
     if (!same) different.push({ case: c, contract, code });
   }
   return { different: different.slice(0, 5), counts };

@@ -138,8 +138,8 @@ function swapped(input: DecideInput): DecideInput {
   };
 }
 
-function essence({ kind, roles, urgent, reasons, state }: Decided) {
-  return { kind, roles, urgent, reasons: reasons.toSorted(), pending: state.pending, remembered: state.remembered };
+function essence({ kind, roles, reasons, state }: Decided) {
+  return { kind, roles, reasons: reasons.toSorted(), pending: state.pending, remembered: state.remembered };
 }
 
 function holds<T extends unknown[]>(property: fc.IPropertyWithHooks<T>): void {

@@ -359,9 +359,9 @@ function context(situation: Situation, input: DecideInput): string {
   return words.join(', ');
 }
 
-function verdict({ kind, roles, urgent, state }: Decided): string {
+function verdict({ kind, roles, state }: Decided): string {
   const rounds = state.pending === null ? '' : `, agreed ${state.pending.rounds} on ${state.pending.to}`;
-  return `${kind}, active ${roles?.active ?? 'none'}${rounds}${urgent ? ', urgent' : ''}`;
+  return `${kind}, active ${roles?.active ?? 'none'}${rounds}`;
 }
 
 function told(situation: Situation): string {

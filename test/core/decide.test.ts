@@ -180,16 +180,6 @@ describe('confirmations', () => {
     expect(identify.round(idle, used).kind).toBe('keep');
     expect(identify.round(idle, used).kind).toBe('change');
   });
-
-  test('are urgent only while a dead active waits for them', () => {
-    const identify = anIdentify();
-    const dead: Look = { failure: 'refused', connectionBroke: true };
-    const lonely: Look = { ...PASSIVE, io: 'Connecting' };
-    expect(identify.round(dead, lonely).urgent).toBe(true);
-    expect(identify.round(dead, lonely)).toMatchObject({ kind: 'change', urgent: false });
-    expect(anIdentify().round(GONE, lonely).urgent).toBe(false);
-    expect(anIdentify().round(ACTIVE, dead).urgent).toBe(false);
-  });
 });
 
 describe('the roles that are remembered', () => {

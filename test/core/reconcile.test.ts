@@ -210,6 +210,8 @@ describe('an open active', () => {
     const active = follower({ io: 'No' }, open);
     expect(brief(nextStep(situation({ active, passive: failure('silent'), passiveGone: true })))).toBe('settled');
     expect(brief(nextStep(situation({ active, passive: answered({ serverId: 1 }) })))).toBe('start-io B');
+    const since = follower({ io: 'No', ioError: { code: 2003, text: "can't connect" } }, open);
+    expect(brief(nextStep(situation({ active: since, passive: answered({ serverId: 1 }) })))).toBe('start-io B');
     const stopped = follower({ io: 'No', sql: 'No' }, open);
     expect(brief(nextStep(situation({ active: stopped, passive: answered({ serverId: 1 }) })))).toBe(
       'start-replication B',

@@ -71,9 +71,11 @@ export class FakeServer implements Server {
     this.closed = true;
   }
 
-  die(): void {
+  /** Its replica notices, unless it is left out. */
+  die(replica?: FakeServer): void {
     this.down = failure('refused', 'ECONNREFUSED');
     this.connectionBroke = true;
+    if (replica !== undefined) replica.#replicate({ io: 'Connecting' });
   }
 
   freeze(): void {
