@@ -80,6 +80,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
 
   test('application connections are those with a database of their own and a user that is not excluded', async () => {
     const client = await pair.appClient(pair.a);
+    const homeless = await createConnection({ host: '127.0.0.1', port: pair.a.port, ...APP });
     const counting = serverFor(pair.a);
     const excluding = serverFor(pair.a, {}, ['root', APP.user]);
     expect(factsOf(await counting.probe()).connections).toBe(1);
@@ -87,6 +88,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     await client.query('USE information_schema');
     expect(factsOf(await counting.probe()).connections).toBe(0);
     client.destroy();
+    homeless.destroy();
   });
 
   test('one connection is opened and kept', async () => {
