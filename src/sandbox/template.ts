@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { cp, mkdir, mkdtemp, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { MmmError } from '../core/errors.ts';
 import { accountStatements } from './accounts.ts';
-import { type Program, startProgram } from './lifetime.ts';
+import { ownFolder, type Program, removeFolder, startProgram } from './lifetime.ts';
 import { findMysql56, needProgram } from './programs.ts';
 
 export type ServerKind = 'mariadb' | 'mysql56';
@@ -86,13 +86,14 @@ export async function template(program: ServerProgram, cacheDir?: string): Promi
   const finished = join(cache, `${program.kind}-${key}`);
   if (await exists(finished)) return finished;
   const aside = await mkdtemp(join(cache, 'making-'));
+  ownFolder(aside);
   try {
     await fill(program, aside);
     await rename(join(aside, 'data'), finished);
   } catch (error) {
     if (!(await exists(finished))) throw error;
   } finally {
-    await rm(aside, { recursive: true, force: true, maxRetries: 5 });
+    removeFolder(aside);
   }
   return finished;
 }
