@@ -31,7 +31,7 @@ async function main() {
   log.info('released');
   await close();
 }
-main().then(() => process.exit(0));
+main().then(() => { if (manner === 'chatty') process.exit(0); });
 `;
 
 let folder = '';
