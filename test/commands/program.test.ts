@@ -332,6 +332,21 @@ describe.concurrent('what lies around', () => {
     expect(stdout).toMatch(/^[0-9a-f]{32}\n$/);
   });
 
+  test('a user without a home, a shell or an entry in passwd does not matter', async () => {
+    // As Node behaves there: with neither the variable nor the entry it throws.
+    const nobody = write(
+      'nobody.cjs',
+      `const os = require('node:os');
+       const need = (name) => { if (!process.env[name]) throw new Error('nobody has a ' + name); return process.env[name]; };
+       os.homedir = () => need('HOME');
+       os.userInfo = () => ({ shell: need('SHELL') });`,
+    );
+    const words = ['--require', nobody, built, 'uniqsign'];
+    const { code, stdout, stderr } = await run(words, { program: process.execPath, env: {} });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(/^[0-9a-f]{32}\n$/);
+  });
+
   test('an empty environment does not matter', async () => {
     const { code, stdout, stderr } = await run([built, 'uniqsign'], { program: process.execPath, env: {} });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
