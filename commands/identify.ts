@@ -2,6 +2,7 @@
 // The round is in src/identify.ts; commands/daemon.ts is the frame around it.
 
 import type { PairConfig } from '../src/core/config.ts';
+import { MmmError } from '../src/core/errors.ts';
 import { makeIdentifyRound } from '../src/identify.ts';
 import { Wake } from '../src/ops/supervise.ts';
 import type { WakeEvent } from '../src/store/store.ts';
@@ -26,6 +27,7 @@ export default class Identify extends MmmCommand {
   async run(): Promise<void> {
     const { flags } = await this.parse(Identify);
     const { config, pairs } = managerConfig({ conf: flags.conf, redis: flags.redis, tags: tagsOf(flags) });
+    refuseActiveActive(pairs);
     const logfileOf = (pair: PairConfig) => pair.identifyLogfile ?? config.logfile;
     await runDaemon(
       {
@@ -49,6 +51,16 @@ export default class Identify extends MmmCommand {
       },
     );
   }
+}
+
+/** Deciding about such a pair by the rules of the other mode would close one of its hosts. */
+function refuseActiveActive(pairs: readonly PairConfig[]): void {
+  const tags = pairs.filter(({ servicemode }) => servicemode === 0).map(({ tag }) => `[${tag}]`);
+  if (tags.length === 0) return;
+  throw new MmmError(
+    'config',
+    `${tags.join(', ')} servicemode: 0 (active-active) is not supported by identify yet, expected 1`,
+  );
 }
 
 function decider(pair: PairConfig, logfile: string | null, { name, store, clock, random, logFor }: Daemon): Loop {
