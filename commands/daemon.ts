@@ -17,11 +17,11 @@ import type { Store } from '../src/store/store.ts';
 
 type Role = 'monitor' | 'identify' | 'agent';
 
-/** The contract: monitor and identify outlive INT and TERM, the agent stops on TERM. QUIT is the clean stop of all three. */
+/** The contract: monitor and identify outlive INT and TERM, the agent stops on TERM. QUIT is the clean stop of all three. HUP, which scripts send after logrotate, needs no answer: logs are reopened by themselves. */
 const STOP: Readonly<Record<Role, Signals>> = {
-  monitor: { stopOn: ['SIGQUIT'], ignore: ['SIGINT', 'SIGTERM'] },
-  identify: { stopOn: ['SIGQUIT'], ignore: ['SIGINT', 'SIGTERM'] },
-  agent: { stopOn: ['SIGTERM', 'SIGQUIT', 'SIGINT'], ignore: [] },
+  monitor: { stopOn: ['SIGQUIT'], ignore: ['SIGINT', 'SIGTERM', 'SIGHUP'] },
+  identify: { stopOn: ['SIGQUIT'], ignore: ['SIGINT', 'SIGTERM', 'SIGHUP'] },
+  agent: { stopOn: ['SIGTERM', 'SIGQUIT', 'SIGINT'], ignore: ['SIGHUP'] },
 };
 
 /** A single round belongs to the person or the script that waits for it. */

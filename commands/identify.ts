@@ -26,8 +26,10 @@ export default class Identify extends MmmCommand {
 
   async run(): Promise<void> {
     const { flags } = await this.parse(Identify);
-    const { config, pairs } = managerConfig({ conf: flags.conf, redis: flags.redis, tags: tagsOf(flags) });
-    refuseActiveActive(pairs);
+    const { config, pairs: selected } = managerConfig({ conf: flags.conf, redis: flags.redis, tags: tagsOf(flags) });
+    const pairs = selected.filter(({ servicemode }) => servicemode === 1);
+    const leftAlone = selected.filter(({ servicemode }) => servicemode === 0).map(({ tag }) => tag);
+    if (pairs.length === 0) refuseActiveActive(flags.conf, leftAlone);
     const logfileOf = (pair: PairConfig) => pair.identifyLogfile ?? config.logfile;
     await runDaemon(
       {
@@ -39,6 +41,9 @@ export default class Identify extends MmmCommand {
         logfiles: pairs.map(logfileOf),
       },
       async (daemon) => {
+        for (const tag of leftAlone) {
+          daemon.log.error(`${tag}: left alone, because servicemode=0 (active-active) is not supported yet`);
+        }
         const loops = new Map(pairs.map((pair) => [pair.uniqsign, decider(pair, logfileOf(pair), daemon)]));
         const wake = ({ uniqsign }: WakeEvent) => {
           const woken = uniqsign === null ? [...loops.values()] : [loops.get(uniqsign)];
@@ -53,13 +58,11 @@ export default class Identify extends MmmCommand {
   }
 }
 
-/** Deciding about such a pair by the rules of the other mode would close one of its hosts. */
-function refuseActiveActive(pairs: readonly PairConfig[]): void {
-  const tags = pairs.filter(({ servicemode }) => servicemode === 0).map(({ tag }) => `[${tag}]`);
-  if (tags.length === 0) return;
+/** Deciding about a pair in active-active mode by the rules of the other mode would close one of its hosts. */
+function refuseActiveActive(file: string, tags: readonly string[]): void {
   throw new MmmError(
     'config',
-    `${tags.join(', ')} servicemode: 0 (active-active) is not supported by identify yet, expected 1`,
+    `${file} ${tags.map((tag) => `[${tag}]`).join(', ')} servicemode: 0 (active-active) is not supported by identify yet, expected 1`,
   );
 }
 

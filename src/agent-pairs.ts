@@ -34,21 +34,22 @@ interface Keeping {
   lastSeenMs: number;
 }
 
-/** `--once`: one round for every pair on the board, then the end. */
+/** `--once`: one round for every pair on the board, then the end. The first failure is thrown when all have had their round. */
 export async function agentOnce(parts: AgentPairsParts): Promise<void> {
   const found = await parts.store.findPairs();
-  await Promise.all(
-    found.map(async ({ uniqsign }) => {
-      const servers = new Servers(parts.openServer);
-      const log = parts.log.with({ pair: uniqsign });
-      const round = makeAgentRound({ ...parts, log, uniqsign, serverFor: (host) => servers.for(host), wake: () => {} });
-      try {
-        await round(AbortSignal.any([parts.stop, AbortSignal.timeout(parts.roundDeadlineMs)]));
-      } finally {
-        await servers.close();
-      }
-    }),
-  );
+  const outcomes = await Promise.allSettled(found.map(({ uniqsign }) => oneRound(parts, uniqsign)));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+async function oneRound(parts: AgentPairsParts, uniqsign: string): Promise<void> {
+  const servers = new Servers(parts.openServer);
+  const log = parts.log.with({ pair: uniqsign });
+  const round = makeAgentRound({ ...parts, log, uniqsign, serverFor: (host) => servers.for(host), wake: () => {} });
+  try {
+    await round(AbortSignal.any([parts.stop, AbortSignal.timeout(parts.roundDeadlineMs)]));
+  } finally {
+    await servers.close();
+  }
 }
 
 /** One warm connection per host. */

@@ -62,7 +62,7 @@ export interface Facts {
   readonly version: string;
   readonly serverId: number;
   readonly boot: Boot;
-  /** A client without admin rights cannot write: every read-only flag that the server has reads 1. */
+  /** A client without admin rights cannot write: `read_only` is on (`super_read_only` binds admins, and never stands alone). */
   readonly readOnly: boolean;
   /** The server's own wall clock, Unix seconds with fraction. */
   readonly serverTime: number;

@@ -11,7 +11,7 @@ import { replicatesFrom } from './source.ts';
 import type { Step } from './step.ts';
 
 /** How long a planned change may keep a pair without a writer before it is taken back, seconds. */
-export const SWITCHOVER_DEADLINE_SEC = 10;
+const SWITCHOVER_DEADLINE_SEC = 10;
 
 /** What the agent remembers between the steps of one decision. */
 export interface Progress {

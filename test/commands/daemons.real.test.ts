@@ -117,6 +117,15 @@ describe('--once', () => {
     expect(await run('agent', '--conf', agentConf, '--once')).toMatchObject({ code: 0, stderr: '' });
   });
 
+  test('identify leaves a pair in active-active mode alone, says so, and decides about the others', async () => {
+    const mixed = await write('mmm.conf', managerConf(redis.host).replace('user=u', 'servicemode=0\nuser=u'));
+    const { code, stdout } = await run('identify', '--conf', mixed, '--all', '--once');
+    expect(code).toBe(0);
+    expect(stdout).toContain('[error] one: left alone, because servicemode=0');
+    expect(stdout).toContain('two: leads');
+    expect(stdout).not.toContain('one: leads');
+  });
+
   test('fails with 1 and one line when the board is away', async () => {
     const away = await write('mmm.conf', managerConf('127.0.0.1:5'));
     for (const words of [

@@ -262,6 +262,15 @@ topic=mmm-switch-channel
     expect(await run(['config', '--agent', '--conf', good])).toEqual({ code: 0, stdout: `${good}: ok\n`, stderr: '' });
   });
 
+  test('of a pair in active-active mode is refused by identify before anything is touched', async () => {
+    const file = write('active-active.conf', PAIR.replace('user=', 'servicemode=0\nuser='));
+    expect(await run(['identify', '--conf', file, '--all'])).toEqual({
+      code: 2,
+      stdout: '',
+      stderr: `mmm: ${file} [mysql3308] servicemode: 0 (active-active) is not supported by identify yet, expected 1\n`,
+    });
+  });
+
   test('without the pair that --tag names is refused with the known ones', async () => {
     const file = write('good.conf', PAIR);
     const { code, stderr } = await run(['monitor', '--conf', file, '--tag', 'mysql33']);
