@@ -56,7 +56,8 @@ describe.each(['mariadb', 'mysql56'] as const)('a pair of %s', (kind) => {
 
 describe('a frozen active', () => {
   it('is passed over, and closed within a second of its waking', async () => {
-    rig = await aRig();
+    // The woken host: without a lease nobody can prevent it.
+    rig = await aRig({ bothWritableMs: 1_000 });
     await rig.writable(rig.a);
     await rig.replicating();
     const { register } = rig.client();

@@ -117,7 +117,7 @@ describe('broken replication', () => {
   });
 
   it('opens it after drain_timeout, when one is set, and reports what was skipped', async () => {
-    await startedAndReplicating({ pair: { drain_timeout: '2' } });
+    await startedAndReplicating({ pair: { drain_timeout: '2' }, skips: true });
     await aConflict();
     await rig.a.kill();
     await rig.writable(rig.b);

@@ -20,6 +20,7 @@ import { type SandboxPair, startPair } from '../../src/sandbox/pair.ts';
 import { type Redis, startRedis } from '../../src/sandbox/redis.ts';
 import type { ServerKind } from '../../src/sandbox/template.ts';
 import { startWatch, type Watch } from '../../src/sandbox/watch.ts';
+import { startDrainWatch } from './drain-watch.ts';
 import { until } from './until.ts';
 
 const BUNDLE = resolve(import.meta.dirname, '../../dist/mmm.js');
@@ -32,6 +33,10 @@ export interface RigOptions {
   readonly pair?: Readonly<Record<string, string>>;
   readonly mysql?: Readonly<Record<string, string>>;
   readonly extra?: readonly string[];
+  /** How long both hosts may be found writable at once, ms. Only a host that wakes up needs more than none. */
+  readonly bothWritableMs?: number;
+  /** The operator's policy says to open a host without all that it had received. */
+  readonly skips?: boolean;
 }
 
 export interface Rig {
@@ -59,6 +64,7 @@ export interface Rig {
   /** Everything that the daemons said, for a test that fails. */
   story(): Promise<string>;
   cli(args: readonly string[]): readonly string[];
+  /** Ends everything, and fails when two writers (S1) or a host ahead of its own log (S4) were seen at any time. */
   close(): Promise<void>;
 }
 
@@ -79,6 +85,7 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
     mysql: options.mysql ?? {},
   });
   const watch = startWatch([a.port, b.port]);
+  const drains = startDrainWatch([a.port, b.port]);
   const daemons: Daemon[] = [];
   const clients: Client[] = [];
   const start = async (role: DaemonRole, name: string = role) => {
@@ -143,10 +150,16 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
     close: async () => {
       await Promise.all(clients.map((client) => client.stop()));
       await watch.stop();
+      await drains.stop();
+      const told = await story();
       for (const { program } of daemons) await program.kill();
       await redis.kill();
       await pair.close();
       await rm(dir, { recursive: true, force: true });
+      if (watch.bothWritableMs > (options.bothWritableMs ?? 0)) {
+        throw new Error(`both hosts took writes for ${watch.bothWritableMs} ms\n${told}`);
+      }
+      if (drains.proofs.length > 0 && options.skips !== true) throw new Error(`${drains.proofs.join('\n')}\n${told}`);
     },
   };
 }
