@@ -17,7 +17,8 @@ interface Session {
 
 /** What came of a round of KILL. */
 export interface Killed {
-  readonly count: number;
+  /** The user of each session that was killed. */
+  readonly users: readonly string[];
   /** Why some could not be killed; null when all could. */
   readonly refused: string | null;
 }
@@ -42,13 +43,13 @@ export async function killSessions(
   dialect: Dialect,
   wanted: (session: Pick<Session, 'user' | 'host'>) => boolean,
 ): Promise<Killed> {
-  let count = 0;
+  const users: string[] = [];
   let refused: string | null = null;
   for (const session of await sessions(asker)) {
     if (!mayKill(session, dialect) || !wanted(session)) continue;
     try {
       await asker.ask(`KILL ${session.id}`);
-      count++;
+      users.push(session.user);
     } catch (error) {
       const code = serverErrorNumber(error);
       if (code === null) throw error;
@@ -57,7 +58,7 @@ export async function killSessions(
       refused = `${who(session)} cannot be killed: ${error instanceof Error ? oneLine(error.message) : code}`;
     }
   }
-  return { count, refused };
+  return { users, refused };
 }
 
 /**

@@ -59,13 +59,13 @@ async function close(look: Look): Promise<Applied> {
   const { dialect } = look.identity;
   const admins = await adminUsers(look, dialect);
   const deadline = performance.now() + CLOSE_MS;
-  let killed = 0;
+  const killed: string[] = [];
   for (;;) {
     // First, for their locks and long statements hold read_only up; and again, for clients come back.
     const round = await killSessions(look, dialect, (session) => !admins.has(session.user));
-    killed += round.count;
+    killed.push(...round.users);
     const obstacle = await setReadOnly(look);
-    if (obstacle === null) return done([killed === 0 ? null : `killed ${sessions(killed)}`, 'set read_only']);
+    if (obstacle === null) return done([killed.length === 0 ? null : `killed ${sessions(killed)}`, 'set read_only']);
     if (performance.now() + 1_000 > deadline) {
       const refused = round.refused === null ? '' : `${round.refused}; `;
       return notDone(`read_only could not be set within ${CLOSE_MS / 1000} s: ${refused}${await describeOthers(look)}`);
@@ -99,14 +99,14 @@ async function block(look: Look): Promise<Applied> {
   if (dialect.accountForm !== 'password-column') return notDone(withoutPasswordColumn(look));
   const { changed, wanted, spared } = await changeAccounts(look, look.block, 'blocked');
   const admins = await adminUsers(look, dialect);
-  const { count, refused } = await killSessions(
+  const { users, refused } = await killSessions(
     look,
     dialect,
     (session) =>
       !admins.has(session.user) &&
       wanted.some((account) => account.user === session.user && hostMatches(account.host, session.host)),
   );
-  return done([`blocked ${accounts(changed.length)}`, `killed ${sessions(count)}`, refused, ...spared]);
+  return done([`blocked ${accounts(changed.length)}`, `killed ${sessions(users)}`, refused, ...spared]);
 }
 
 async function release(look: Look): Promise<Applied> {
@@ -195,8 +195,11 @@ function errorText(error: Replication['sqlError']): string {
   return error.code === 0 ? '' : ` (${error.code}: ${error.text})`;
 }
 
-function sessions(count: number): string {
-  return count === 1 ? '1 session' : `${count} sessions`;
+/** How many, and whose: the operator's first question. */
+function sessions(users: readonly string[]): string {
+  if (users.length === 0) return 'no session';
+  const names = [...new Set(users)].sort().join(', ');
+  return users.length === 1 ? `1 session of ${names}` : `${users.length} sessions of ${names}`;
 }
 
 function accounts(count: number): string {

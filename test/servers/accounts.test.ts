@@ -5,7 +5,7 @@ import { afterEach, expect, it } from 'vitest';
 import { APP } from '../../src/sandbox/accounts.ts';
 import { BLOCK_APP } from '../../src/sandbox/daemons.ts';
 import type { Mysqld } from '../../src/sandbox/mysqld.ts';
-import { aRig, type Rig } from '../support/rig.ts';
+import { aRig, isLost, type Rig } from '../support/rig.ts';
 import { until } from '../support/until.ts';
 
 let rig: Rig;
@@ -19,6 +19,7 @@ async function mayLogIn(server: Mysqld): Promise<boolean> {
     connection.destroy();
     return true;
   } catch (error) {
+    // The agent killed this very session.
     if (isLost(error)) return await mayLogIn(server);
     if (error instanceof Error && 'errno' in error && error.errno === 1045) return false;
     throw error;
@@ -26,18 +27,8 @@ async function mayLogIn(server: Mysqld): Promise<boolean> {
 }
 
 async function hashOf(server: Mysqld): Promise<string> {
-  try {
-    const [row] = await rig.admin(server, `SELECT Password AS hash FROM mysql.user WHERE User = '${APP.user}'`);
-    return String(row?.['hash']);
-  } catch (error) {
-    if (isLost(error)) return await hashOf(server);
-    throw error;
-  }
-}
-
-/** The agent killed this very session, or 5.6 closed the socket of a session that had just ended and was another one's by then. */
-function isLost(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && error.code === 'PROTOCOL_CONNECTION_LOST';
+  const [row] = await rig.admin(server, `SELECT Password AS hash FROM mysql.user WHERE User = '${APP.user}'`);
+  return String(row?.['hash']);
 }
 
 it('accounts follow the role, their sessions do not go on on the passive, and the hashes come back to the byte', async () => {

@@ -125,7 +125,15 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
     watch,
     daemon,
     start,
-    admin: (server, sql) => ask({ port: server.port, sql }),
+    admin: async (server, sql) => {
+      try {
+        return await ask({ port: server.port, sql });
+      } catch (error) {
+        // While an agent kills sessions, MySQL 5.6 now and then closes that of somebody who is just logging in.
+        if (!isLost(error)) throw error;
+        return await ask({ port: server.port, sql });
+      }
+    },
     client: (hosts = [a.host, b.host]) => {
       const client = startClient({ hosts });
       clients.push(client);
@@ -162,4 +170,9 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
       if (drains.proofs.length > 0 && options.skips !== true) throw new Error(`${drains.proofs.join('\n')}\n${told}`);
     },
   };
+}
+
+/** The server closed the connection while it was used, without a word. */
+export function isLost(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'PROTOCOL_CONNECTION_LOST';
 }
