@@ -98,7 +98,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       const root = await openAdmin();
       try {
         const started = performance.now();
-        expect(await act(a, { do: 'close' })).toEqual({ kind: 'done', did: 'killed 3 sessions, set read_only' });
+        expect(await act(a, { do: 'close' })).toEqual({ kind: 'done', did: 'killed 3 sessions of app, set read_only' });
         expect(performance.now() - started).toBeLessThan(3_000);
         expect((await factsOf(a)).readOnly).toBe(true);
         expect(await running).toBe('thrown out');
@@ -341,7 +341,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       expect(result).toMatchObject({ kind: 'not-done', why: expect.stringContaining('no password column') });
       expect((await factsOf(server)).accounts).toBeNull();
     } else {
-      expect(result).toEqual({ kind: 'done', did: 'blocked 0 accounts, killed 0 sessions' });
+      expect(result).toEqual({ kind: 'done', did: 'blocked 0 accounts, killed no session' });
       expect((await factsOf(server)).accounts).toEqual({ open: 0, blocked: 0 });
     }
     await server.close();
