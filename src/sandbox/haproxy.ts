@@ -45,7 +45,7 @@ export async function startHaproxy({ dir, primary, secondary }: HaproxyOptions):
   return { host: `127.0.0.1:${port}`, port, pid: program.pid, kill: () => program.kill() };
 }
 
-function haproxyConfiguration(options: { port: number; primary: string; secondary: string }): string {
+export function haproxyConfiguration(options: { port: number; primary: string; secondary: string }): string {
   return `global
   maxconn 1000
 
