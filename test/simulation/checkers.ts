@@ -1,0 +1,262 @@
+// One checker per promise, apart from the world they look at. Each is fed at the moment when something happens, and says in the promise's
+// own words, for this version (docs/protocol.md: no lease yet), what was broken. What is excused is written beside each.
+
+import type { Board } from '../../src/core/decision.ts';
+import type { Step } from '../../src/core/step.ts';
+import { REDIS } from './board.ts';
+import type { SimHost, Write } from './host.ts';
+import type { Process } from './process.ts';
+import type { Watcher, World } from './world.ts';
+
+export interface Violation {
+  readonly promise: 'S1' | 'S2' | 'S3' | 'S4' | 'L1' | 'L2' | 'L3' | 'bug';
+  readonly atMs: number;
+  readonly what: string;
+}
+
+/** What a run promises besides what every run promises. */
+export interface Expectations {
+  /** Nothing touches the hosts or the way of the clients to them: the active never stops taking writes (L3). */
+  readonly harmless: boolean;
+}
+
+/**
+ * An agent that can reach a second writer again closes it after at most this long: the end of a time-out that was under way, the gap
+ * to its next round, and the close itself. Slow statements and networks take longer.
+ */
+const CLOSE_WITHIN_MS = 3_000;
+/** Between reading the board and doing a step: the answer's way and one more question to Redis. */
+const STEP_SLACK_MS = 2_300;
+
+interface KnownBoard {
+  readonly key: string;
+  readonly sinceMs: number;
+  readonly roles: Board['roles'];
+}
+
+export class Checkers implements Watcher {
+  readonly violations: Violation[] = [];
+  /** Figures for the summary: what was seen, so that a silent checker is told from a blind one. */
+  readonly figures = { acknowledged: 0, opened: 0, steps: 0, decisions: 0, twoWritersMs: 0, closedAfterMs: 0 };
+  readonly #world: World;
+  readonly #expected: Expectations;
+  readonly #acknowledged: Write[] = [];
+  readonly #boards: KnownBoard[] = [];
+  readonly #closableSinceMs = new Map<SimHost, number>();
+  #twoWritersSinceMs: number | null = null;
+  #staleOpenMs = Number.NEGATIVE_INFINITY;
+  #check: (() => void) | null = null;
+
+  constructor(world: World, expected: Expectations) {
+    this.#world = world;
+    this.#expected = expected;
+    this.changed();
+  }
+
+  changed(): void {
+    this.#noteBoard();
+    for (const host of this.#world.hosts) {
+      if (!this.#isClosable(host)) this.#closableSinceMs.delete(host);
+      else if (!this.#closableSinceMs.has(host)) this.#closableSinceMs.set(host, this.#nowMs);
+    }
+    this.#checkOneWriter();
+    this.#checkNoHarm();
+  }
+
+  acknowledged(write: Write): void {
+    this.figures.acknowledged += 1;
+    this.#acknowledged.push(write);
+  }
+
+  /**
+   * S3: a decision that was replaced on the board: no step of it begins afterwards. Excused is what this version cannot see: the way of
+   * the board's answer to the agent, and an agent that was frozen between reading the board and acting.
+   */
+  stepBegins(process: Process, step: Step): void {
+    this.figures.steps += 1;
+    this.#world.tell(process.name, `-> ${step.do} on ${this.#nameOf(step)}`);
+    const fromMs = this.#nowMs - STEP_SLACK_MS;
+    if (process.runningSinceMs >= fromMs) return;
+    const fits = this.#boards.some(({ sinceMs, roles }, at) => {
+      const untilMs = this.#boards[at + 1]?.sinceMs ?? Number.POSITIVE_INFINITY;
+      return untilMs >= fromMs && sinceMs <= this.#nowMs && roles !== null && fitsRoles(step, roles.active);
+    });
+    if (!fits)
+      this.#violated(
+        'S3',
+        `${process.name} begins ${step.do} on ${this.#nameOf(step)} for a decision that was replaced`,
+      );
+  }
+
+  opened(host: SimHost): void {
+    this.figures.opened += 1;
+    const board = this.#boards.at(-1);
+    // S3 once more: a step that was under way when its decision was replaced is not compared with the epoch on the server yet.
+    if (board?.roles?.active !== host.host) this.#staleOpenMs = this.#nowMs;
+    this.#checkNotAhead(host);
+    this.#checkHandOver(host);
+  }
+
+  /** S4: opened only after it applied every complete transaction that it had received, unless the operator's drain_timeout says to go on. */
+  #checkNotAhead(host: SimHost): void {
+    const { unapplied } = host.replica;
+    if (unapplied === 0 || this.#world.options.drainTimeoutSec !== null) return;
+    this.#violated('S4', `${host.name} is opened with ${unapplied} transactions received and not applied`);
+  }
+
+  /**
+   * S2, as far as asynchronous replication can keep it: a host is never opened while the other, reachable, one holds acknowledged writes
+   * that it lacks [F13, F21]. Excused: drain_timeout, and a host that only just became reachable.
+   */
+  #checkHandOver(host: SimHost): void {
+    const other = this.#world.other(host);
+    const sinceMs = this.#closableSinceMs.get(other);
+    if (sinceMs === undefined || this.#nowMs - sinceMs < CLOSE_WITHIN_MS) return;
+    if (this.#world.options.drainTimeoutSec !== null) return;
+    const missing = this.#acknowledged.filter((write) => other.holds(write) && !host.holds(write)).length;
+    if (missing === 0) return;
+    this.#violated(
+      'S2',
+      `${host.name} is opened without ${missing} acknowledged writes that ${other.name}, reachable, holds`,
+    );
+  }
+
+  /** S2 at the end of a run, everything healed and replicated: no acknowledged write is missing anywhere. */
+  checkNothingLost(): void {
+    for (const host of this.#world.hosts) {
+      const missing = this.#acknowledged.filter((write) => !host.holds(write));
+      if (missing.length === 0) continue;
+      this.#violated('S2', `${host.name} lacks ${missing.length} acknowledged writes after everything was healed`);
+    }
+  }
+
+  /** L2: everything healed, and it is as it should be: null; else what is not. */
+  notConverged(): string | null {
+    const board = this.#boards.at(-1);
+    const writers = this.#world.hosts.filter(({ takesWrites }) => takesWrites);
+    const [writer] = writers;
+    if (writer === undefined) return 'nobody takes writes';
+    if (writers.length > 1) return 'both hosts take writes';
+    if (board?.roles?.active !== writer.host)
+      return `${writer.name} takes writes, and the board says ${board?.roles?.active}`;
+    const other = this.#world.other(writer);
+    if (other.blocked === false) return `the accounts on the passive ${other.name} are not blocked`;
+    const { report, epoch } = this.#world.board();
+    if (report?.outcome !== 'opened' || report.epoch.id !== epoch?.id)
+      return 'the decision is not answered with "opened"';
+    for (const { name, replica } of this.#world.hosts) {
+      if (replica.io !== 'Yes' || !replica.sqlStarted) return `${name} does not replicate`;
+      if (replica.relay.length > 200) return `${name} lags`;
+    }
+    return null;
+  }
+
+  /** The same, and without clients all is replicated. */
+  notLevel(): string | null {
+    const not = this.#world.hosts.find(({ replica }) => !replica.level);
+    return not === undefined ? null : `${not.name} does not catch up`;
+  }
+
+  violated(promise: Violation['promise'], what: string): void {
+    this.#violated(promise, what);
+  }
+
+  get #nowMs(): number {
+    return this.#world.timeline.nowMs;
+  }
+
+  #noteBoard(): void {
+    const board = this.#world.board();
+    const key = JSON.stringify([board.epoch?.number, board.epoch?.id, board.roles?.active]);
+    const before = this.#boards.at(-1);
+    if (before?.key === key) return;
+    this.figures.decisions += 1;
+    this.#boards.push({ key, sinceMs: this.#nowMs, roles: board.roles });
+    const active = this.#world.hostOf(board.roles?.active)?.name ?? 'nobody';
+    this.#world.tell('board', `epoch ${board.epoch?.number ?? 'none'}: ${active} is to be the active`);
+  }
+
+  /**
+   * S1: never two that take writes. Excused, for nobody can close a host that does not answer: the one that is not the board's active, while
+   * no agent reaches it, the other host and the board, or a lock is in its way, and for CLOSE_WITHIN_MS after that. An opening
+   * that was under way when its decision was replaced has the same time.
+   */
+  #checkOneWriter(): void {
+    const { hosts } = this.#world;
+    if (!hosts.every(({ takesWrites }) => takesWrites)) {
+      if (this.#twoWritersSinceMs !== null) this.figures.twoWritersMs += this.#nowMs - this.#twoWritersSinceMs;
+      this.#twoWritersSinceMs = null;
+      this.#check?.();
+      this.#check = null;
+      return;
+    }
+    this.#twoWritersSinceMs ??= this.#nowMs;
+    const board = this.#boards.at(-1);
+    const second = hosts.find(({ host }) => board?.roles != null && host !== board.roles.active);
+    const closableMs = second === undefined ? undefined : this.#closableSinceMs.get(second);
+    if (second === undefined || closableMs === undefined || board === undefined) return;
+    const decidedMs = board.sinceMs > this.#twoWritersSinceMs ? board.sinceMs : Number.NEGATIVE_INFINITY;
+    const excusedUntilMs =
+      Math.max(closableMs, this.#staleOpenMs, decidedMs) + CLOSE_WITHIN_MS + 12 * this.#slowMs(second);
+    this.#check?.();
+    if (this.#nowMs < excusedUntilMs) {
+      this.#check = this.#world.timeline.after(excusedUntilMs - this.#nowMs + 1, () => this.changed());
+      return;
+    }
+    this.#check = null;
+    this.#violated('S1', `both hosts take writes, and ${second.name} could have been closed`);
+  }
+
+  #slowMs(host: SimHost): number {
+    return this.#world.network.slowMs * 2 + host.slowMs;
+  }
+
+  /** Somebody can close it: an agent reaches it, the other host and the board. */
+  #isClosable(host: SimHost): boolean {
+    const { network, redis } = this.#world;
+    const other = this.#world.other(host);
+    if (!redis.up || this.#boards.at(-1)?.roles == null || host.locks > 0) return false;
+    if ([host, other].some(({ state, saturated }) => state !== 'up' || saturated > 0)) return false;
+    return this.#world
+      .processesOf('agent')
+      .some(
+        ({ name, state }) => state === 'up' && [REDIS, host.name, other.name].every((to) => network.talks(name, to)),
+      );
+  }
+
+  /** L3: losing Redis or a daemon never stops a healthy active. */
+  #checkNoHarm(): void {
+    if (!this.#expected.harmless || this.#world.a.takesWrites) return;
+    this.#violated('L3', 'the healthy active A does not take writes any more');
+  }
+
+  #violated(promise: Violation['promise'], what: string): void {
+    this.violations.push({ promise, atMs: this.#nowMs, what });
+    this.#world.tell('VIOLATION', `${promise}: ${what}`);
+  }
+
+  #nameOf(step: Step): string {
+    return this.#world.hostOf(step.host)?.name ?? step.host;
+  }
+}
+
+/** What a decision for `active` may ask for. */
+function fitsRoles(step: Step, active: string): boolean {
+  switch (step.do) {
+    case 'block':
+    case 'close':
+      return step.host !== active;
+    case 'start-io':
+    case 'start-replication':
+      return true;
+    case 'release':
+    case 'open':
+    case 'start-sql':
+    case 'stop-io':
+    case 'await-applied':
+    case 'await-received':
+      return step.host === active;
+    default:
+      return step satisfies never;
+  }
+}

@@ -1,0 +1,331 @@
+// What breaks, how often and for how long. Every fault ends; a run heals all of them before it asks for convergence.
+
+import { REDIS } from './board.ts';
+import type { Chance } from './chance.ts';
+import type { World } from './world.ts';
+
+/** Begins a fault now; the returned function ends it. null: it does not apply at this moment. */
+type Begin = (world: World, chance: Chance) => (() => void) | null;
+
+interface Fault {
+  readonly name: string;
+  readonly minMs: number;
+  readonly maxMs: number;
+  readonly begin: Begin;
+}
+
+export const FAULTS = {
+  'host dies': { minMs: 500, maxMs: 30_000, begin: (world, chance) => dies(world, chance, false) },
+  'host loses power': { minMs: 2_000, maxMs: 30_000, begin: (world, chance) => dies(world, chance, true) },
+  'host freezes': { minMs: 200, maxMs: 25_000, begin: freezesHost },
+  'replication lags': { minMs: 3_000, maxMs: 20_000, begin: lags },
+  'operator stops replication': { minMs: 3_000, maxMs: 30_000, begin: stopsReplication },
+  'lock held': { minMs: 1_000, maxMs: 12_000, begin: locks },
+  'too many connections': { minMs: 1_000, maxMs: 20_000, begin: saturates },
+  'slow statements': { minMs: 2_000, maxMs: 20_000, begin: slows },
+  'host clock jumps': { minMs: 5_000, maxMs: 60_000, begin: jumpsHost },
+  'daemon crashes': { minMs: 50, maxMs: 20_000, begin: crashes },
+  'daemon freezes': { minMs: 100, maxMs: 20_000, begin: freezesDaemon },
+  'daemon clock jumps': { minMs: 5_000, maxMs: 60_000, begin: jumpsDaemon },
+  'redis down': { minMs: 500, maxMs: 30_000, begin: redisDown },
+  'redis emptied': { minMs: 0, maxMs: 0, begin: redisEmptied },
+  'redis restored': { minMs: 2_000, maxMs: 40_000, begin: redisRestored },
+  'messages misbehave': { minMs: 5_000, maxMs: 40_000, begin: messages },
+  'link cut': { minMs: 100, maxMs: 20_000, begin: cutLink },
+  'daemon loses redis': { minMs: 500, maxMs: 20_000, begin: losesRedis },
+  'party isolated': { minMs: 500, maxMs: 20_000, begin: isolates },
+  'slow network': { minMs: 2_000, maxMs: 20_000, begin: slowNetwork },
+} as const satisfies Readonly<Record<string, Omit<Fault, 'name'>>>;
+
+export type FaultName = keyof typeof FAULTS;
+
+/** Those that touch neither a database host nor its links: they must not move the active (L3). */
+export const HARMLESS: readonly FaultName[] = [
+  'daemon crashes',
+  'daemon freezes',
+  'daemon clock jumps',
+  'daemon loses redis',
+  'redis down',
+  'redis emptied',
+  'redis restored',
+  'messages misbehave',
+];
+
+export interface FaultPlan {
+  readonly kinds: readonly FaultName[];
+  readonly meanGapMs: number;
+  /** So many at once. */
+  readonly most: number;
+}
+
+/** Faults come and go until it is told to stop. */
+export class Faults {
+  readonly #world: World;
+  readonly #chance: Chance;
+  readonly #plan: FaultPlan;
+  readonly #ends = new Set<() => void>();
+  #stopped = false;
+
+  constructor(world: World, chance: Chance, plan: FaultPlan) {
+    this.#world = world;
+    this.#chance = chance;
+    this.#plan = plan;
+    if (plan.kinds.length > 0) this.#next();
+  }
+
+  /** Begins this one; it ends by itself, or when all are healed. */
+  begin(name: FaultName, forMs?: number): void {
+    const fault: Omit<Fault, 'name'> = FAULTS[name];
+    const lastsMs = forMs ?? this.#chance.between(fault.minMs, fault.maxMs);
+    const end = fault.begin(this.#world, this.#chance);
+    if (end === null) return;
+    const once = () => {
+      cancel();
+      if (!this.#ends.delete(once)) return;
+      end();
+    };
+    this.#ends.add(once);
+    const cancel = this.#world.timeline.after(lastsMs, once);
+  }
+
+  healAll(): void {
+    this.#stopped = true;
+    for (const end of [...this.#ends]) end();
+    this.#world.tell('faults', 'all are healed');
+  }
+
+  #next(): void {
+    this.#world.timeline.after(this.#chance.gap(this.#plan.meanGapMs), () => {
+      if (this.#stopped) return;
+      if (this.#ends.size < this.#plan.most) this.begin(this.#chance.pick(this.#plan.kinds));
+      this.#next();
+    });
+  }
+}
+
+function dies(world: World, chance: Chance, power: boolean): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state === 'down') return null;
+  host.die(power);
+  const { boot } = host;
+  return () => {
+    if (host.boot === boot) host.restart();
+  };
+}
+
+function freezesHost(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  host.freeze();
+  return () => host.thaw();
+}
+
+function lags(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  const { replica } = host;
+  const lagMs = chance.between(20, 800);
+  world.tell(host.name, `applies each transaction ${Math.round(lagMs)} ms slower`);
+  replica.lagMs += lagMs;
+  return () => {
+    replica.lagMs -= lagMs;
+    world.tell(host.name, 'applies fast again');
+  };
+}
+
+/** A backup stops one thread or both, and starts them again. */
+function stopsReplication(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  const { boot } = host;
+  const threads = chance.pick([
+    { io: false, sql: true },
+    { io: true, sql: true },
+    { io: true, sql: false },
+  ]);
+  host.replica.stop(threads);
+  world.tell(host.name, `its operator stops ${threads.io ? 'I/O ' : ''}${threads.sql ? 'SQL' : ''}`);
+  return () => {
+    if (host.state === 'frozen' || host.boot !== boot) return;
+    // A good operator: SQL first, so that nothing is thrown away.
+    if (threads.sql) host.replica.start({ io: false, sql: true });
+    if (threads.io) host.replica.start({ io: true, sql: false });
+    world.tell(host.name, 'its operator starts replication again');
+  };
+}
+
+function locks(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  const { boot } = host;
+  host.locks += 1;
+  world.tell(host.name, 'an operator holds a lock');
+  return () => {
+    // A death of the server has ended it.
+    if (host.boot !== boot) return;
+    host.locks -= 1;
+    world.tell(host.name, 'the lock is gone');
+    world.watcher.changed();
+  };
+}
+
+function saturates(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  host.saturated += 1;
+  world.tell(host.name, 'has too many connections');
+  return () => {
+    host.saturated -= 1;
+    world.tell(host.name, 'has room for connections again');
+    world.watcher.changed();
+  };
+}
+
+function slows(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  const slowMs = chance.between(50, 400);
+  host.slowMs += slowMs;
+  world.tell(host.name, `answers up to ${Math.round(slowMs)} ms slower`);
+  return () => {
+    host.slowMs = Math.max(0, host.slowMs - slowMs);
+    world.tell(host.name, 'answers fast again');
+  };
+}
+
+function jumpsHost(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  const jumpMs = chance.pick([-3_600_000, -5_000, 5_000, 3_600_000]);
+  host.wallJumpMs += jumpMs;
+  world.tell(host.name, `its clock jumps by ${jumpMs / 1_000} s`);
+  return () => {
+    host.wallJumpMs -= jumpMs;
+    world.tell(host.name, 'its clock is right again');
+  };
+}
+
+function crashes(world: World, chance: Chance): (() => void) | null {
+  const process = chance.pick(world.processes);
+  if (process.state === 'down') return null;
+  process.crash();
+  world.tell(process.name, 'crashes');
+  world.watcher.changed();
+  return () => {
+    world.tell(process.name, 'starts');
+    process.start();
+    world.watcher.changed();
+  };
+}
+
+function freezesDaemon(world: World, chance: Chance): (() => void) | null {
+  const process = chance.pick(world.processes);
+  if (process.state !== 'up') return null;
+  process.freeze();
+  world.tell(process.name, 'is frozen');
+  world.watcher.changed();
+  return () => {
+    if (process.state !== 'frozen') return;
+    world.tell(process.name, 'is thawed');
+    process.thaw();
+    world.watcher.changed();
+  };
+}
+
+function jumpsDaemon(world: World, chance: Chance): () => void {
+  const process = chance.pick(world.processes);
+  const jumpMs = chance.pick([-3_600_000, -20_000, 20_000, 3_600_000]);
+  process.wallJumpMs += jumpMs;
+  world.tell(process.name, `its clock jumps by ${jumpMs / 1_000} s`);
+  return () => {
+    process.wallJumpMs -= jumpMs;
+    world.tell(process.name, 'its clock is right again');
+  };
+}
+
+function redisDown(world: World): (() => void) | null {
+  if (!world.redis.up) return null;
+  world.tell(REDIS, 'goes down');
+  world.redis.stop();
+  return () => {
+    world.tell(REDIS, 'is back with its data');
+    world.redis.start();
+  };
+}
+
+function redisEmptied(world: World): () => void {
+  world.tell(REDIS, 'is emptied');
+  world.redis.empty();
+  return () => {};
+}
+
+/** Its data of now come back later. */
+function redisRestored(world: World): () => void {
+  const dump = world.redis.dump();
+  world.tell(REDIS, 'is dumped');
+  return () => {
+    world.tell(REDIS, 'is restored from its older dump');
+    world.redis.restore(dump);
+  };
+}
+
+function messages(world: World, chance: Chance): () => void {
+  const { messages: how } = world.redis;
+  how.lost = chance.pick([0, 0.3, 1]);
+  how.doubled = chance.pick([0, 0.3]);
+  how.late = chance.pick([0, 0.5]);
+  world.tell(REDIS, `loses ${how.lost}, doubles ${how.doubled}, delays ${how.late} of its messages`);
+  return () => {
+    how.lost = 0;
+    how.doubled = 0;
+    how.late = 0;
+    world.tell(REDIS, 'delivers its messages again');
+  };
+}
+
+function cutLink(world: World, chance: Chance): () => void {
+  const names = parties(world);
+  const one = chance.pick(names);
+  const other = chance.pick(names.filter((name) => name !== one));
+  return cut(world, chance, [[one, other]], `${one} - ${other}`);
+}
+
+function losesRedis(world: World, chance: Chance): () => void {
+  const { name } = chance.pick(world.processes);
+  return cut(world, chance, [[name, REDIS]], `${name} - ${REDIS}`);
+}
+
+function isolates(world: World, chance: Chance): () => void {
+  const names = parties(world);
+  // A machine may hold several of them.
+  const size = chance.pick([1, 1, 2, 3]);
+  const inside = new Set(Array.from({ length: size }, () => chance.pick(names)));
+  const links = [...inside].flatMap((one) =>
+    names.filter((other) => !inside.has(other)).map((other): [string, string] => [one, other]),
+  );
+  return cut(world, chance, links, `${[...inside].join(', ')} from all others`);
+}
+
+function cut(world: World, chance: Chance, links: readonly [string, string][], what: string): () => void {
+  const direction = chance.pick(['both', 'both', 'there', 'back']);
+  const ways = links.flatMap(([one, other]): [string, string][] => [
+    ...(direction === 'back' ? [] : [[one, other] as [string, string]]),
+    ...(direction === 'there' ? [] : [[other, one] as [string, string]]),
+  ]);
+  world.tell('network', `cut (${direction}): ${what}`);
+  for (const [from, to] of ways) world.network.cut(from, to);
+  return () => {
+    world.tell('network', `healed: ${what}`);
+    for (const [from, to] of ways) world.network.heal(from, to);
+  };
+}
+
+function slowNetwork(world: World, chance: Chance): () => void {
+  const slowMs = chance.between(20, 300);
+  world.network.slowMs += slowMs;
+  world.tell('network', `up to ${Math.round(slowMs)} ms slower`);
+  return () => {
+    world.network.slowMs = Math.max(0, world.network.slowMs - slowMs);
+    world.tell('network', 'fast again');
+  };
+}
+
+function parties(world: World): readonly string[] {
+  return ['A', 'B', REDIS, ...world.processes.map(({ name }) => name), ...world.clients.map(({ name }) => name)];
+}

@@ -1,0 +1,289 @@
+// A simulated database server: up, frozen or down; read only or not; a log of its writes, accounts, connections. It knows nothing of mmm:
+// what mmm asks of it is in server.ts. Its replication from the other host is in replica.ts.
+
+import type { Facts } from '../../src/core/observation.ts';
+import type { Host } from '../../src/core/pair.ts';
+import type { Chance } from './chance.ts';
+import type { Network } from './network.ts';
+import { gtids, Replica, type ReplicationStyle } from './replica.ts';
+import type { Timeline } from './timeline.ts';
+
+/** One transaction. */
+export interface Write {
+  readonly id: number;
+  /** The server id of the host that its client wrote to. */
+  readonly origin: number;
+  readonly seq: number;
+  readonly atMs: number;
+}
+
+/** Somebody's session. */
+export interface Connection {
+  readonly boot: number;
+  /** At whose end of the network it is. */
+  readonly peer: string;
+  readonly application: boolean;
+  readonly onBreak: () => void;
+}
+
+export type Dialled =
+  | { readonly kind: 'connected'; readonly connection: Connection }
+  | { readonly kind: 'refused' | 'saturated' | 'denied' };
+
+export interface HostParts {
+  readonly name: 'A' | 'B';
+  readonly host: Host;
+  readonly serverId: number;
+  readonly readOnly: boolean;
+  /** The agents are told to block the application's accounts on the passive. */
+  readonly blocking: boolean;
+  readonly timeline: Timeline;
+  readonly network: Network;
+  readonly chance: Chance;
+  readonly wallMs: () => number;
+  readonly tell: (text: string) => void;
+  /** Called after everything that may decide who takes writes. */
+  readonly onChange: () => void;
+  /** Called when it was opened, before anybody writes. */
+  readonly onOpen: () => void;
+}
+
+export class SimHost {
+  readonly name: 'A' | 'B';
+  readonly host: Host;
+  readonly serverId: number;
+  state: 'up' | 'frozen' | 'down' = 'up';
+  /** The machine is gone, too: nobody says that nothing listens there. */
+  poweredOff = false;
+  readOnly: boolean;
+  /** The application's accounts are blocked; null where the agents do not block. */
+  blocked: boolean | null;
+  boot = 1;
+  /** When it last became able to answer. */
+  upSinceMs = 0;
+  /** Sessions that keep read_only from being set; nobody may kill them. */
+  locks = 0;
+  /** New connections are refused: there are too many. */
+  saturated = 0;
+  slowMs = 0;
+  wallJumpMs = 0;
+  readonly log: Write[] = [];
+  readonly #parts: HostParts;
+  readonly #held = new Set<number>();
+  /** Beside each write of the log: the highest number of each server up to there. */
+  readonly #highestAfter: ReadonlyMap<number, number>[] = [];
+  readonly #fileStarts = [0];
+  readonly #connections = new Set<Connection>();
+  #inbox: (() => void)[] = [];
+  #startedMs = 0;
+  #replica: Replica | null = null;
+
+  constructor(parts: HostParts) {
+    this.#parts = parts;
+    this.name = parts.name;
+    this.host = parts.host;
+    this.serverId = parts.serverId;
+    this.readOnly = parts.readOnly;
+    this.blocked = parts.blocking ? parts.readOnly : null;
+  }
+
+  replicateFrom(source: SimHost, style: ReplicationStyle): void {
+    const { timeline, network, chance } = this.#parts;
+    this.#replica = new Replica({ owner: this, source, style, timeline, network, chance });
+  }
+
+  get replica(): Replica {
+    if (this.#replica === null) throw new Error(`${this.name} does not replicate`);
+    return this.#replica;
+  }
+
+  get takesWrites(): boolean {
+    return this.state === 'up' && !this.readOnly && this.blocked !== true;
+  }
+
+  holds(write: Write): boolean {
+    return this.#held.has(write.id);
+  }
+
+  /** What reaches its port. A frozen server does it when it is thawed, whether anybody waits or not. */
+  serve(act: () => void, refuse: () => void): void {
+    if (this.poweredOff) return;
+    if (this.state === 'down') {
+      refuse();
+    } else if (this.state === 'frozen') {
+      this.#inbox.push(act);
+    } else if (this.slowMs > 0) {
+      const { boot } = this;
+      this.#parts.timeline.after(this.#parts.chance.between(0, this.slowMs), () => {
+        if (boot === this.boot) this.serve(act, refuse);
+        else refuse();
+      });
+    } else {
+      act();
+    }
+  }
+
+  dial(peer: string, application: boolean, onBreak: () => void): Dialled {
+    if (this.saturated > 0) return { kind: 'saturated' };
+    if (application && this.blocked === true) return { kind: 'denied' };
+    const connection: Connection = { boot: this.boot, peer, application, onBreak };
+    this.#connections.add(connection);
+    return { kind: 'connected', connection };
+  }
+
+  /** From the other side. */
+  hangUp(connection: Connection): void {
+    this.#connections.delete(connection);
+  }
+
+  knows(connection: Connection): boolean {
+    return this.#connections.has(connection);
+  }
+
+  /** Ends the application's sessions. */
+  killSessions(): number {
+    const killed = [...this.#connections].filter(({ application }) => application);
+    for (const connection of killed) this.#break(connection);
+    return killed.length;
+  }
+
+  /** A client's write; null: it may not. */
+  commit(id: number): Write | null {
+    if (this.readOnly) return null;
+    const seq = (this.#highestAfter.at(-1)?.get(this.serverId) ?? 0) + 1;
+    const write = { id, origin: this.serverId, seq, atMs: this.#parts.timeline.nowMs };
+    this.applies(write);
+    return write;
+  }
+
+  applies(write: Write): void {
+    if (this.#held.has(write.id)) return;
+    this.log.push(write);
+    this.#held.add(write.id);
+    const highest = new Map(this.#highestAfter.at(-1));
+    highest.set(write.origin, Math.max(write.seq, highest.get(write.origin) ?? 0));
+    this.#highestAfter.push(highest);
+    this.replica.source.replica.poke();
+  }
+
+  setReadOnly(readOnly: boolean): void {
+    if (this.readOnly === readOnly) return;
+    this.readOnly = readOnly;
+    this.#parts.tell(readOnly ? 'is closed' : 'is open');
+    if (!readOnly) this.#parts.onOpen();
+    this.#parts.onChange();
+  }
+
+  setBlocked(blocked: boolean): void {
+    if (this.blocked === null || this.blocked === blocked) return;
+    this.blocked = blocked;
+    this.#changed(blocked ? 'blocks its accounts' : 'releases its accounts');
+  }
+
+  freeze(): void {
+    if (this.state !== 'up') return;
+    this.state = 'frozen';
+    this.#changed('is frozen');
+  }
+
+  thaw(): void {
+    if (this.state !== 'frozen') return;
+    const { timeline, chance } = this.#parts;
+    this.state = 'up';
+    this.upSinceMs = timeline.nowMs;
+    this.#changed('is thawed');
+    const inbox = this.#inbox;
+    this.#inbox = [];
+    const { boot } = this;
+    for (const act of inbox) {
+      timeline.after(chance.between(0, 5), () => {
+        if (boot === this.boot && this.state === 'up') act();
+      });
+    }
+    this.replica.poke();
+    this.replica.source.replica.poke();
+  }
+
+  /** Its server ends; with `power` its machine, too. */
+  die(power: boolean): void {
+    if (this.state === 'down') return;
+    this.state = 'down';
+    this.poweredOff = power;
+    this.#inbox = [];
+    this.locks = 0;
+    this.replica.died();
+    const { network, timeline } = this.#parts;
+    if (!power) {
+      const other = this.replica.source;
+      network.send(this.name, other.name, () => other.replica.sourceDied());
+      for (const connection of [...this.#connections]) this.#break(connection);
+    }
+    this.#connections.clear();
+    this.boot += 1;
+    timeline.stir();
+    this.#changed(power ? 'loses its power' : 'dies');
+  }
+
+  /** Comes up as my.cnf says: read only. */
+  restart(): void {
+    if (this.state !== 'down') return;
+    const { timeline } = this.#parts;
+    this.state = 'up';
+    this.poweredOff = false;
+    this.readOnly = true;
+    this.upSinceMs = timeline.nowMs;
+    this.#startedMs = timeline.nowMs;
+    this.#fileStarts.push(this.log.length);
+    this.replica.restarted();
+    this.replica.source.replica.poke();
+    this.#changed('comes up');
+  }
+
+  coordinates(index: number): { file: string; pos: number } {
+    let file = 1;
+    let start = 0;
+    for (const [at, from] of this.#fileStarts.entries()) {
+      if (from > index) break;
+      file = at + 1;
+      start = from;
+    }
+    return { file: `bin.${String(file).padStart(6, '0')}`, pos: 4 + 100 * (index - start) };
+  }
+
+  /** Of each server the highest number among the first `count` writes of the log. */
+  highestUpTo(count: number): ReadonlyMap<number, number> {
+    return this.#highestAfter[count - 1] ?? new Map();
+  }
+
+  facts(gtid: boolean): Facts {
+    const { wallMs } = this.#parts;
+    const startedSec = Math.floor((wallMs() - this.#parts.timeline.nowMs + this.#startedMs) / 1_000);
+    return {
+      flavour: gtid ? 'mariadb' : 'mysql',
+      version: gtid ? '10.11.9-MariaDB' : '5.6.51',
+      serverId: this.serverId,
+      boot: { uuid: `uuid-${this.serverId}`, startedSec: startedSec - (startedSec % 2) },
+      readOnly: this.readOnly,
+      serverTime: this.serverTime(),
+      connections: [...this.#connections].filter(({ application }) => application).length,
+      replication: this.replica.facts(),
+      binlog: this.coordinates(this.log.length),
+      gtid: gtid ? gtids(this.highestUpTo(this.log.length)) : null,
+      accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
+    };
+  }
+
+  serverTime(): number {
+    return (this.#parts.wallMs() + this.wallJumpMs) / 1_000;
+  }
+
+  #break(connection: Connection): void {
+    this.#connections.delete(connection);
+    this.#parts.network.send(this.name, connection.peer, connection.onBreak);
+  }
+
+  #changed(what: string): void {
+    this.#parts.tell(what);
+    this.#parts.onChange();
+  }
+}

@@ -1,0 +1,252 @@
+// One host's replication from the other one: what it has received, what it has applied, and the ways in which it loses sight of either.
+// Part of host.ts. Positions are indexes into the source's log; host.ts turns them into file and position.
+
+import type { Replication } from '../../src/core/observation.ts';
+import type { Chance } from './chance.ts';
+import type { SimHost, Write } from './host.ts';
+import type { Network } from './network.ts';
+import type { Timeline } from './timeline.ts';
+
+/** How the pair of a run replicates. */
+export interface ReplicationStyle {
+  /** MariaDB with GTIDs throws its relay log away when it starts from a standstill, and at every restart [F2]. */
+  readonly gtid: boolean;
+  /** A restarted server starts its replication by itself (no skip-slave-start). */
+  readonly startsItself: boolean;
+  /** How long a silent source counts as connected. */
+  readonly netTimeoutMs: number;
+  readonly applyMs: number;
+}
+
+interface Received {
+  readonly write: Write;
+  /** Its place in the source's log. */
+  readonly index: number;
+}
+
+const TICK_MS = 500;
+const CONNECT_RETRY_MS = 1_000;
+
+export class Replica {
+  readonly source: SimHost;
+  ioStarted = true;
+  sqlStarted = true;
+  sqlError = { code: 0, text: '' };
+  /** Applying takes longer by this, milliseconds each. */
+  lagMs = 0;
+  /** Next place in the source's log to ask for. */
+  received = 0;
+  /** Everything before this place is applied (or was filtered). */
+  applied = 0;
+  relay: Received[] = [];
+  readonly #owner: SimHost;
+  readonly #style: ReplicationStyle;
+  readonly #timeline: Timeline;
+  readonly #network: Network;
+  #connected = true;
+  #heardMs = 0;
+  #triedMs = 0;
+  #fetching = false;
+  #cancelApply: (() => void) | null = null;
+  #emptySinceMs = 0;
+
+  constructor(parts: {
+    owner: SimHost;
+    source: SimHost;
+    style: ReplicationStyle;
+    timeline: Timeline;
+    network: Network;
+    chance: Chance;
+  }) {
+    this.source = parts.source;
+    this.#owner = parts.owner;
+    this.#style = parts.style;
+    this.#timeline = parts.timeline;
+    this.#network = parts.network;
+    const tick = () => {
+      this.#tick();
+      this.#timeline.after(TICK_MS, tick);
+    };
+    this.#timeline.after(parts.chance.between(0, TICK_MS), tick);
+  }
+
+  get io(): Replication['io'] {
+    if (!this.ioStarted) return 'No';
+    return this.#connected ? 'Yes' : 'Connecting';
+  }
+
+  start(threads: { io: boolean; sql: boolean }): void {
+    if (!this.ioStarted && !this.sqlStarted) this.#purge();
+    if (threads.io) {
+      this.ioStarted = true;
+      this.#triedMs = Number.NEGATIVE_INFINITY;
+    }
+    if (threads.sql) {
+      this.sqlStarted = true;
+      this.sqlError = { code: 0, text: '' };
+    }
+    this.#tick();
+  }
+
+  stop(threads: { io: boolean; sql: boolean }): void {
+    if (threads.io) {
+      this.ioStarted = false;
+      this.#connected = false;
+    }
+    if (threads.sql) {
+      this.sqlStarted = false;
+      this.#cancel();
+    }
+  }
+
+  /** The source wrote something, or a link or a host came back: look. */
+  poke(): void {
+    if (this.#fetching) return;
+    this.#fetching = true;
+    this.#timeline.after(this.#network.latencyMs(), () => {
+      this.#fetching = false;
+      this.#fetch();
+    });
+    this.#apply();
+  }
+
+  /** The source's server ended, and the network said so. */
+  sourceDied(): void {
+    if (!this.#connected || this.#owner.state !== 'up') return;
+    this.#connected = false;
+    this.#triedMs = this.#timeline.nowMs;
+  }
+
+  /** Its own server ended. */
+  died(): void {
+    this.#connected = false;
+    this.#cancel();
+  }
+
+  /** Its own server is there again. */
+  restarted(): void {
+    if (this.#style.gtid) this.#purge();
+    this.ioStarted = this.#style.startsItself;
+    this.sqlStarted = this.#style.startsItself;
+    this.sqlError = { code: 0, text: '' };
+    this.#triedMs = Number.NEGATIVE_INFINITY;
+    this.#tick();
+  }
+
+  /** Complete transactions that are received and not applied. */
+  get unapplied(): number {
+    return this.relay.filter(({ write }) => !this.#owner.holds(write)).length;
+  }
+
+  /** Everything that the source holds is here, received and applied. */
+  get level(): boolean {
+    return this.io === 'Yes' && this.sqlStarted && this.relay.length === 0 && this.received === this.source.log.length;
+  }
+
+  facts(): Replication {
+    const behind = this.relay[0];
+    const runs = this.sqlStarted && (behind !== undefined || this.io === 'Yes');
+    const delaySec = behind === undefined ? 0 : Math.floor((this.#timeline.nowMs - behind.write.atMs) / 1_000);
+    // With GTIDs a reconnecting I/O thread resets its own coordinates until something comes in.
+    const reset = this.#style.gtid && this.io === 'Connecting';
+    return {
+      source: this.source.host,
+      sourceServerId: this.source.serverId,
+      io: this.io,
+      sql: this.sqlStarted ? 'Yes' : 'No',
+      ioError: this.io === 'Connecting' ? { code: 2003, text: 'cannot connect to the source' } : NO_ERROR,
+      sqlError: this.sqlError,
+      delaySec: runs ? delaySec : null,
+      received: reset ? { file: '', pos: 4 } : this.source.coordinates(this.received),
+      applied: this.source.coordinates(this.applied),
+      receivedGtid: this.#style.gtid ? this.#receivedGtid() : null,
+      readAll: this.sqlStarted && this.relay.length === 0 && this.#timeline.nowMs - this.#emptySinceMs >= 100,
+      purgesOnStart: this.#style.gtid,
+    };
+  }
+
+  #tick(): void {
+    const nowMs = this.#timeline.nowMs;
+    if (this.#owner.state !== 'up' || !this.ioStarted) return;
+    const heard = this.#hears();
+    if (this.#connected) {
+      if (heard) this.#heardMs = nowMs;
+      else if (this.source.state === 'down' && this.#network.talks(this.#owner.name, this.source.name))
+        this.sourceDied();
+      else if (nowMs - this.#heardMs > this.#style.netTimeoutMs) this.#connected = false;
+      return;
+    }
+    if (nowMs - this.#triedMs < CONNECT_RETRY_MS) return;
+    this.#triedMs = nowMs;
+    if (!heard) return;
+    this.#connected = true;
+    this.#heardMs = nowMs;
+    this.poke();
+  }
+
+  #hears(): boolean {
+    return this.source.state === 'up' && this.#network.talks(this.#owner.name, this.source.name);
+  }
+
+  #fetch(): void {
+    if (!this.ioStarted || !this.#connected || this.#owner.state !== 'up' || !this.#hears()) return;
+    const { log } = this.source;
+    for (; this.received < log.length; this.received++) {
+      const write = log[this.received];
+      // Its own writes come back by the circle; with GTIDs those that it has are not even sent.
+      if (write === undefined || write.origin === this.#owner.serverId) continue;
+      if (this.#style.gtid && this.#owner.holds(write)) continue;
+      this.relay.push({ write, index: this.received });
+    }
+    this.#settle();
+    this.#apply();
+  }
+
+  #apply(): void {
+    if (this.#cancelApply !== null || !this.sqlStarted || this.#owner.state !== 'up') return;
+    if (this.relay.length === 0) return;
+    this.#cancelApply = this.#timeline.after(this.#style.applyMs + this.lagMs, () => {
+      this.#cancelApply = null;
+      if (!this.sqlStarted || this.#owner.state !== 'up') return;
+      const next = this.relay.shift();
+      if (next === undefined) return;
+      this.applied = next.index + 1;
+      this.#settle();
+      this.#owner.applies(next.write);
+      this.#apply();
+    });
+  }
+
+  #settle(): void {
+    if (this.relay.length > 0) return;
+    this.applied = this.received;
+    this.#emptySinceMs = this.#timeline.nowMs;
+  }
+
+  #purge(): void {
+    if (!this.#style.gtid) return;
+    this.relay = [];
+    this.received = this.applied;
+  }
+
+  #cancel(): void {
+    this.#cancelApply?.();
+    this.#cancelApply = null;
+  }
+
+  #receivedGtid(): string {
+    const highest = new Map(this.source.highestUpTo(this.applied));
+    for (const { write } of this.relay) highest.set(write.origin, write.seq);
+    return gtids(highest);
+  }
+}
+
+const NO_ERROR = { code: 0, text: '' };
+
+/** MariaDB's spelling, each server with a domain of its own, as the docs recommend. */
+export function gtids(highest: ReadonlyMap<number, number>): string {
+  return [...highest]
+    .sort(([a], [b]) => a - b)
+    .map(([server, seq]) => `${server}-${server}-${seq}`)
+    .join(',');
+}

@@ -1,0 +1,141 @@
+// One run: a seed makes an installation and a plan of faults, the faults come and go, all is healed, and then it must converge.
+// Comes from cli.ts and the tests; world.ts is what runs, faults.ts what breaks, checkers.ts what judges.
+
+import { Chance } from './chance.ts';
+import { Checkers, type Violation } from './checkers.ts';
+import { FAULTS, type FaultName, type FaultPlan, Faults, HARMLESS } from './faults.ts';
+import { World, type WorldOptions } from './world.ts';
+
+const SLICE_MS = 500;
+const SETTLE_FIRST_MS = 8_000;
+/** A failed change is not tried again for a minute, and an observation counts for half a one. */
+const CONVERGE_WITHIN_MS = 150_000;
+const STAY_MS = 5_000;
+const LEVEL_WITHIN_MS = 90_000;
+
+export interface Outcome {
+  readonly seed: string;
+  readonly kind: Plan['kind'];
+  readonly violations: readonly Violation[];
+  readonly simulatedMs: number;
+  readonly events: number;
+  readonly hash: string;
+  readonly figures: Checkers['figures'];
+  readonly story: readonly string[];
+  /** How long after the healing everything was right. */
+  readonly convergedMs: number | null;
+}
+
+interface Plan {
+  /** storm: anything breaks. harmless: nothing that touches the databases. */
+  readonly kind: 'storm' | 'harmless';
+  readonly world: WorldOptions;
+  readonly faults: FaultPlan;
+  readonly faultsMs: number;
+}
+
+export interface RunOptions {
+  /** Debug lines in the story. */
+  readonly debug?: boolean;
+}
+
+export async function runSeed(seed: string, { debug = false }: RunOptions = {}): Promise<Outcome> {
+  const chance = new Chance(seed);
+  const plan = planOf(chance.stream('plan'));
+  const world = new World(plan.world, chance.stream('world'));
+  if (debug) world.tellAll();
+  world.tell('plan', `${plan.kind}: ${JSON.stringify({ ...plan.world, ...plan.faults })}`);
+  const checkers = new Checkers(world, { harmless: plan.kind === 'harmless' });
+  world.watcher = checkers;
+  const { timeline } = world;
+  const over = () => checkers.violations.length > 0 || world.broken.length > 0;
+  const runFor = async (ms: number, enough: () => boolean = () => false) => {
+    const endMs = timeline.nowMs + ms;
+    while (timeline.nowMs < endMs && !over() && !enough()) await timeline.run(timeline.nowMs + SLICE_MS);
+  };
+
+  world.begin();
+  await runFor(SETTLE_FIRST_MS);
+  const faults = new Faults(world, chance.stream('faults'), plan.faults);
+  await runFor(plan.faultsMs);
+  faults.healAll();
+  const convergedMs = over() ? null : await converge(world, checkers, runFor);
+  for (const what of world.broken) checkers.violated('bug', what);
+  return {
+    seed,
+    kind: plan.kind,
+    violations: checkers.violations,
+    simulatedMs: timeline.nowMs,
+    events: timeline.events,
+    hash: world.hash(),
+    figures: checkers.figures,
+    story: world.story,
+    convergedMs,
+  };
+}
+
+/** L2: from whatever the faults left, and stays so; then, without clients, nothing is missing anywhere. */
+async function converge(
+  world: World,
+  checkers: Checkers,
+  runFor: (ms: number, enough?: () => boolean) => Promise<void>,
+): Promise<number | null> {
+  const { timeline } = world;
+  const healedMs = timeline.nowMs;
+  let goodSinceMs: number | null = null;
+  await runFor(CONVERGE_WITHIN_MS, () => {
+    goodSinceMs = checkers.notConverged() === null ? (goodSinceMs ?? timeline.nowMs) : null;
+    return goodSinceMs !== null && timeline.nowMs - goodSinceMs >= STAY_MS;
+  });
+  if (checkers.violations.length > 0 || world.broken.length > 0) return null;
+  const why = checkers.notConverged();
+  if (why !== null) {
+    checkers.violated('L2', `${CONVERGE_WITHIN_MS / 1000} s after all was healed: ${why}`);
+    return null;
+  }
+  const convergedMs = (goodSinceMs ?? timeline.nowMs) - healedMs;
+  for (const client of world.clients) client.stop();
+  await runFor(LEVEL_WITHIN_MS, () => checkers.notLevel() === null);
+  const lags = checkers.notLevel();
+  if (lags !== null) checkers.violated('L2', `${LEVEL_WITHIN_MS / 1000} s after the last write: ${lags}`);
+  else checkers.checkNothingLost();
+  return convergedMs;
+}
+
+function planOf(chance: Chance): Plan {
+  const kind = chance.happens(0.25) ? 'harmless' : 'storm';
+  const gtid = chance.happens(0.6);
+  const world: WorldOptions = {
+    monitors: chance.pick([1, 1, 2]),
+    identifies: chance.pick([1, 1, 2]),
+    agents: chance.pick([1, 1, 2, 2, 3]),
+    style: {
+      gtid,
+      startsItself: chance.happens(0.5),
+      netTimeoutMs: chance.pick([4_000, 10_000, 60_000]),
+      applyMs: chance.between(0.5, 5),
+    },
+    blocking: chance.happens(0.3),
+    drainTimeoutSec: chance.happens(0.15) ? chance.pick([1, 5]) : null,
+    clients: chance.pick([1, 2, 4]),
+    stubborn: chance.happens(0.7),
+    writeEveryMs: chance.between(50, 300),
+  };
+  return { kind, world, faults: faultsOf(kind, chance), faultsMs: chance.between(30_000, 150_000) };
+}
+
+/** Each run has faults of a few kinds only: with all of them at once nothing ever comes to its end, and little is tried. */
+function faultsOf(kind: Plan['kind'], chance: Chance): FaultPlan {
+  const all = kind === 'harmless' ? HARMLESS : allFaults();
+  const kinds = all.filter(() => chance.happens(0.4));
+  return {
+    kinds: kinds.length === 0 ? [chance.pick(all)] : kinds,
+    meanGapMs: chance.pick([2_000, 6_000, 15_000]),
+    most: chance.pick([1, 2, 4]),
+  };
+}
+
+function allFaults(): FaultName[] {
+  // The keys of a constant: nothing else can be in there.
+  return Object.keys(FAULTS) as FaultName[];
+}

@@ -1,0 +1,235 @@
+// The whole simulated installation: two hosts, Redis, the daemons, the clients, and the links between them. It has no opinion: faults.ts
+// breaks it, checkers.ts judges it, run.ts does one after the other.
+
+import { createHash } from 'node:crypto';
+import type { Board } from '../../src/core/decision.ts';
+import type { Pair } from '../../src/core/pair.ts';
+import type { Step } from '../../src/core/step.ts';
+import { boardOf, keysOf } from '../../src/store/wire.ts';
+import { aPair } from '../support/build.ts';
+import { SimRedis } from './board.ts';
+import type { Chance } from './chance.ts';
+import { Client } from './clients.ts';
+import { CONNECT_TIMEOUT_MS, type Role, startDaemon, TOPIC } from './daemons.ts';
+import { SimHost, type Write } from './host.ts';
+import { Network } from './network.ts';
+import { type Life, Process } from './process.ts';
+import type { ReplicationStyle } from './replica.ts';
+import { SimServer } from './server.ts';
+import { Timeline } from './timeline.ts';
+
+/** What kind of installation it is. */
+export interface WorldOptions {
+  readonly monitors: number;
+  readonly identifies: number;
+  readonly agents: number;
+  readonly style: ReplicationStyle;
+  readonly blocking: boolean;
+  readonly drainTimeoutSec: number | null;
+  /** Clients with both hosts in their list. */
+  readonly clients: number;
+  /** One more client per host that never goes elsewhere. */
+  readonly stubborn: boolean;
+  readonly writeEveryMs: number;
+}
+
+/** Who looks on. Called at the moment when it happens, never later. */
+export interface Watcher {
+  /** Who takes writes, who reaches whom, or the board may have changed. */
+  changed(): void;
+  stepBegins(process: Process, step: Step): void;
+  opened(host: SimHost): void;
+  acknowledged(write: Write, host: SimHost): void;
+}
+
+const STORY_LINES = 20_000;
+const WALL_MS = Date.UTC(2026, 0, 1);
+
+export class World {
+  readonly options: WorldOptions;
+  readonly pair: Pair = aPair();
+  readonly timeline = new Timeline();
+  readonly network: Network;
+  readonly redis: SimRedis;
+  readonly a: SimHost;
+  readonly b: SimHost;
+  readonly processes: Process[] = [];
+  readonly clients: Client[] = [];
+  /** Every line in order; the oldest go when there are too many. */
+  readonly story: string[] = [];
+  /** Bugs and rejected promises, which must not be. */
+  readonly broken: string[] = [];
+  watcher: Watcher = { changed: () => {}, stepBegins: () => {}, opened: () => {}, acknowledged: () => {} };
+  readonly #chance: Chance;
+  readonly #hash = createHash('sha256');
+  #writes = 0;
+  #debug = false;
+
+  constructor(options: WorldOptions, chance: Chance) {
+    this.options = options;
+    this.#chance = chance;
+    this.network = new Network(this.timeline, chance.stream('network'));
+    this.redis = new SimRedis(this.timeline, this.network, chance.stream('redis'));
+    this.a = this.#newHost('A', 1);
+    this.b = this.#newHost('B', 2);
+    this.a.replicateFrom(this.b, options.style);
+    this.b.replicateFrom(this.a, options.style);
+    this.network.onChange = () => {
+      this.redis.linksChanged();
+      this.a.replica.poke();
+      this.b.replica.poke();
+    };
+    this.redis.onChange = () => this.watcher.changed();
+    for (const role of ['monitor', 'identify', 'agent'] as const) {
+      const count = { monitor: options.monitors, identify: options.identifies, agent: options.agents }[role];
+      for (let number = 1; number <= count; number++) this.processes.push(this.#newProcess(role, `${role}-${number}`));
+    }
+  }
+
+  /** Starts the daemons and the clients. */
+  begin(): void {
+    for (const process of this.processes) process.start();
+    const { clients, stubborn } = this.options;
+    for (let number = 1; number <= clients; number++) this.#addClient(`client-${number}`, [this.a, this.b]);
+    if (!stubborn) return;
+    this.#addClient('client-of-A', [this.a]);
+    this.#addClient('client-of-B', [this.b]);
+  }
+
+  get hosts(): readonly [SimHost, SimHost] {
+    return [this.a, this.b];
+  }
+
+  other(host: SimHost): SimHost {
+    return host === this.a ? this.b : this.a;
+  }
+
+  hostOf(address: string | undefined): SimHost | null {
+    return this.hosts.find(({ host }) => host === address) ?? null;
+  }
+
+  processesOf(role: Role): readonly Process[] {
+    return this.processes.filter(({ name }) => name.startsWith(role));
+  }
+
+  /** What stands on the board, whether anybody can read it or not. */
+  board(): Board {
+    const { hashes, strings } = this.redis.memory;
+    const keys = keysOf(this.pair.uniqsign);
+    const fields = (key: string) => hashes.get(key) ?? new Map<string, string>();
+    return boardOf(
+      this.pair.uniqsign,
+      {
+        mode: fields(keys.mode),
+        epoch: fields(keys.epoch),
+        report: fields(keys.report),
+        policy: fields(keys.policy),
+        opened: strings.get(keys.opened) ?? null,
+        topic: strings.get(keys.topic) ?? null,
+      },
+      (_, decoded) => decoded.value,
+    );
+  }
+
+  tell(who: string, text: string): void {
+    const line = `${(this.timeline.nowMs / 1_000).toFixed(3).padStart(9)} ${who.padEnd(11)} ${text}`;
+    this.#hash.update(line);
+    this.#hash.update('\n');
+    if (this.story.length >= STORY_LINES) this.story.splice(0, STORY_LINES / 2);
+    this.story.push(line);
+  }
+
+  /** Debug lines, too, from here on. They are no part of the hash. */
+  tellAll(): void {
+    this.#debug = true;
+  }
+
+  /** The same for the same seed. */
+  hash(): string {
+    return this.#hash.copy().update(`${this.timeline.events} events`).digest('hex');
+  }
+
+  #newHost(name: 'A' | 'B', serverId: number): SimHost {
+    const host: SimHost = new SimHost({
+      name,
+      host: name === 'A' ? this.pair.primary : this.pair.secondary,
+      serverId,
+      readOnly: name === 'B',
+      blocking: this.options.blocking,
+      timeline: this.timeline,
+      network: this.network,
+      chance: this.#chance.stream(name),
+      wallMs: () => this.#wallMs(),
+      tell: (text) => this.tell(name, text),
+      onChange: () => this.watcher.changed(),
+      onOpen: () => this.watcher.opened(host),
+    });
+    return host;
+  }
+
+  #newProcess(role: Role, name: string): Process {
+    let store = null as ReturnType<SimRedis['storeFor']> | null;
+    const process: Process = new Process({
+      name,
+      timeline: this.timeline,
+      chance: this.#chance.stream(name),
+      wallMs: () => this.#wallMs(),
+      main: (life) => {
+        if (store !== null) this.redis.forget(store);
+        store = this.redis.storeFor(life, TOPIC);
+        startDaemon(role, {
+          life,
+          pair: this.pair,
+          store,
+          openServer: (host, onStep) => this.#openServer(life, host, onStep),
+          drainTimeoutSec: this.options.drainTimeoutSec,
+          tell: (level, text) => {
+            if (level !== 'debug') this.tell(name, level === 'info' ? text : `${level}: ${text}`);
+            else if (this.#debug) this.story.push(`          ${name.padEnd(11)} ${text}`);
+          },
+          onStep: (step) => this.watcher.stepBegins(process, step),
+          onFault: (error) => {
+            this.broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
+          },
+        });
+      },
+    });
+    return process;
+  }
+
+  #openServer(life: Life, address: string, onStep: (step: Step) => void): SimServer {
+    const target = this.hostOf(address);
+    if (target === null) throw new Error(`no host has the address ${address}`);
+    const { network, options } = this;
+    return new SimServer({
+      life,
+      target,
+      network,
+      gtid: options.style.gtid,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      onStep,
+    });
+  }
+
+  #addClient(name: string, hosts: readonly SimHost[]): void {
+    this.clients.push(
+      new Client({
+        name,
+        hosts,
+        timeline: this.timeline,
+        network: this.network,
+        chance: this.#chance.stream(name),
+        everyMs: this.options.writeEveryMs,
+        nextId: () => {
+          this.#writes += 1;
+          return this.#writes;
+        },
+        onAcknowledged: (write, host) => this.watcher.acknowledged(write, host),
+      }),
+    );
+  }
+
+  #wallMs(): number {
+    return WALL_MS + this.timeline.nowMs;
+  }
+}
