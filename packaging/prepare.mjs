@@ -1,6 +1,6 @@
 // Makes a fresh machine ready for `npm start` and `npm test`: the npm packages of the lock file, and the database, Redis and
 // HAProxy programs that the sandbox and the tests start for themselves. Plain Node without dependencies, for it runs before
-// there are any. Says nothing when nothing is to do. Next: packaging/build.mjs.
+// there are any. `--tests` adds what only the tests need. Says nothing when nothing is to do. Next: packaging/build.mjs.
 
 import { spawnSync } from 'node:child_process';
 import { accessSync, constants, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const LEAST_NODE = [20, 19];
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** What is needed: any of `names` will do. `required` is false where mmm has a substitute of its own. */
+/** What is needed: any of `names` will do. `required` is false where mmm has a substitute of its own; `onlyFor` names the flag that asks for it. */
 const PROGRAMS = [
   { names: ['mariadbd', 'mysqld'], debian: 'mariadb-server-core', redHat: 'mariadb-server', required: true },
   { names: ['mariadb-install-db'], debian: 'mariadb-server-core', redHat: 'mariadb-server', required: true },
@@ -20,6 +20,9 @@ const PROGRAMS = [
   { names: ['redis-server'], debian: 'redis-server', redHat: 'redis', required: true },
   // Without HAProxy the sandbox uses its own failover client.
   { names: ['haproxy'], debian: 'haproxy', redHat: 'haproxy', required: false },
+  // The tests let systemd itself read the units, and hear what the daemons tell it. Nothing of it runs as a service.
+  { names: ['systemd-analyze'], debian: 'systemd', redHat: 'systemd', required: true, onlyFor: '--tests' },
+  { names: ['perl'], debian: 'perl-base', redHat: 'perl-interpreter', required: true, onlyFor: '--tests' },
 ];
 
 function main() {
@@ -84,7 +87,8 @@ function missingPrograms() {
     '/usr/libexec',
   ];
   const found = (name) => folders.some((folder) => folder !== '' && isExecutable(join(folder, name)));
-  return PROGRAMS.filter((program) => !program.names.some(found));
+  const wanted = PROGRAMS.filter(({ onlyFor }) => onlyFor === undefined || process.argv.includes(onlyFor));
+  return wanted.filter((program) => !program.names.some(found));
 }
 
 function isExecutable(file) {

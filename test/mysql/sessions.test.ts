@@ -39,7 +39,7 @@ describe('who is thrown out', () => {
       aSession(6, { user: 'unauthenticated user', command: 'Connect' }),
       aSession(7, { command: 'Killed' }),
     ]);
-    expect(await killSessions(asker, MARIADB, anybody)).toEqual({ count: 2, refused: null });
+    expect(await killSessions(asker, MARIADB, anybody)).toEqual({ users: ['app', 'app'], refused: null });
     expect(killed).toEqual(['1', '2']);
   });
 
@@ -66,7 +66,7 @@ describe('who is thrown out', () => {
 test('a session that left by itself is none, one that may not be killed is told', async () => {
   const { asker, killed } = aServer([aSession(1), aSession(2), aSession(3)], { 1: 1094, 2: 1095 });
   expect(await killSessions(asker, MYSQL, anybody)).toEqual({
-    count: 1,
+    users: ['app'],
     refused: 'session 2 of app@10.0.0.9 cannot be killed: you are not its owner',
   });
   expect(killed).toEqual(['3']);

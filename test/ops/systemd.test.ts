@@ -7,7 +7,6 @@ import { systemClock } from '../../src/ops/clock.ts';
 import { openSystemd, type SystemdOptions } from '../../src/ops/systemd.ts';
 import { FakeClock, settle } from '../support/fake-clock.ts';
 import { fakeLog } from '../support/fake-log.ts';
-import { hasProgram } from '../support/has-program.ts';
 
 let folder = '';
 const children: ChildProcess[] = [];
@@ -140,30 +139,27 @@ describe('under systemd', () => {
     expect(log.lines).toEqual(['warn cannot tell systemd how we are: systemd-notify does not end within 6 s']);
   });
 
-  it.runIf(hasProgram('systemd-notify') && hasProgram('perl'))(
-    'the real systemd-notify reaches a real datagram socket',
-    async () => {
-      const socket = join(folder, 'notify.sock');
-      const listener = spawn('perl', ['-e', LISTENER, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
-      children.push(listener);
-      let text = '';
-      const saying = async (words: string) => {
-        while (!text.includes(words)) await new Promise((resolve) => listener.stdout.once('data', resolve));
-      };
-      listener.stdout.setEncoding('utf8').on('data', (more: string) => {
-        text += more;
-      });
-      await saying('bound');
-      const { systemd, log } = aService({ clock: systemClock }, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '100000' });
-      systemd.ready('watching c1');
-      await saying('[READY=1|STATUS=watching c1]');
-      await saying('WATCHDOG=1');
-      systemd.stopping();
-      await saying('STOPPING=1');
-      await systemd.close();
-      expect(log.lines).toEqual([]);
-    },
-  );
+  it('the real systemd-notify reaches a real datagram socket', async () => {
+    const socket = join(folder, 'notify.sock');
+    const listener = spawn('perl', ['-e', LISTENER, socket], { stdio: ['ignore', 'pipe', 'inherit'] });
+    children.push(listener);
+    let text = '';
+    const saying = async (words: string) => {
+      while (!text.includes(words)) await new Promise((resolve) => listener.stdout.once('data', resolve));
+    };
+    listener.stdout.setEncoding('utf8').on('data', (more: string) => {
+      text += more;
+    });
+    await saying('bound');
+    const { systemd, log } = aService({ clock: systemClock }, { NOTIFY_SOCKET: socket, WATCHDOG_USEC: '100000' });
+    systemd.ready('watching c1');
+    await saying('[READY=1|STATUS=watching c1]');
+    await saying('WATCHDOG=1');
+    systemd.stopping();
+    await saying('STOPPING=1');
+    await systemd.close();
+    expect(log.lines).toEqual([]);
+  });
 });
 
 it('without systemd nothing is started', async () => {
