@@ -8,7 +8,7 @@ import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
-import { type Next, nextStep, type Progress } from './core/reconcile.ts';
+import { type Next, nextStep, type Progress, type Situation } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
@@ -21,6 +21,10 @@ const STEPS_PER_ROUND = 40;
 const OPENING_EVIDENCE_MS = 1_000;
 /** Replication that stops again at once is started at most this often. */
 const HEAL_GAP_MS = 10_000;
+/** Accounts that could not be blocked or released are left alone for this long, and the rest goes on. */
+const ACCOUNTS_GAP_MS = 10_000;
+/** Clauses kept of what was done under one decision; a pair that is healed again and again must not fill the memory. */
+const DONE_KEPT = 50;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
 const VIGIL_MS = 600_000;
 const VIGIL_GAP_MS = 100;
@@ -62,7 +66,10 @@ interface Work {
   readonly key: string;
   receivedBefore: Progress['receivedBefore'];
   drainSinceMs: number | null;
-  closedSinceMs: number | null;
+  /** Since when this change keeps clients from writing, or found that nobody may. */
+  withoutWriterSinceMs: number | null;
+  /** That it takes too long was told. */
+  overdueTold: boolean;
   /** The active was seen open under this decision. */
   wasOpen: boolean;
   /** This agent opened it, so it is the one that mails. */
@@ -82,6 +89,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const boots = new Map<Host, string>();
   const restarted = new Set<Host>();
   const healedAtMs = new Map<string, number>();
+  const accountsStuckAtMs = new Map<Host, number>();
+  /** Whose I/O thread this agent stopped and has not seen running since: the board that says so may be emptied. */
+  const ioStoppedHere = new Set<Host>();
   let work = newWork('');
   const looks = new Map<Host, Look>();
   const looking = new Map<Host, Promise<Look>>();
@@ -117,6 +127,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       const known = boots.get(host);
       if (known !== undefined && known !== boot) restarted.add(host);
       boots.set(host, boot);
+      const { replication } = evidence.facts;
+      // It started by itself; when it is stopped later, somebody wanted that.
+      if (replication?.io !== 'No' || replication.sql !== 'No') restarted.delete(host);
+      if (replication?.io !== 'No') ioStoppedHere.delete(host);
     }
     const seen = { evidence, atMs: clock.monotonic() };
     if (looks.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') parts.wake();
@@ -125,7 +139,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   }
 
   return async (signal) => {
-    const found = await store.findPair(uniqsign);
+    let found = await store.findPair(uniqsign);
     const roles = found?.board.roles ?? null;
     if (found === null || roles === null) return {};
     const key = keyOf(found.board);
@@ -133,8 +147,15 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
 
     let [active, passive] = await Promise.all([look(roles.active), look(roles.passive)]);
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
-      if (isOpen(active.evidence)) work.wasOpen = true;
-      const next = nextStep(await situationOf(parts, found, roles, work, active.evidence, passive.evidence, restarted));
+      noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
+      const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
+        restarted,
+        ioStoppedHere,
+        accountsStuck: [...accountsStuckAtMs].flatMap(([host, atMs]) =>
+          clock.monotonic() - atMs < ACCOUNTS_GAP_MS ? [host] : [],
+        ),
+      });
+      const next = nextStep(situation);
       if (next.kind !== 'step') {
         if (next.kind === 'hold' && next.draining) work.drainSinceMs ??= clock.monotonic();
         await conclude(parts, found, roles, work, next);
@@ -164,6 +185,18 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       // Read right before acting: a decision that was replaced meanwhile changes nothing (S3).
       const present = await store.findPair(uniqsign);
       if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };
+      found = present;
+      if (next.overdue !== undefined && !work.overdueTold) {
+        work.overdueTold = true;
+        await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why: next.overdue });
+      }
+      // Noted before it is done: whoever comes after a crash must not take the other one for the writer.
+      const opened = writerAfter(step, situation);
+      if (opened !== undefined && opened !== found.board.opened) {
+        if (!(await store.putOpened(uniqsign, found.board.epoch, opened))) return { nextMs: 0 };
+        found = { ...found, board: { ...found.board, opened } };
+      }
+      if (isFencing(step) && !isOpen(active.evidence)) work.withoutWriterSinceMs ??= clock.monotonic();
 
       const beganMs = clock.monotonic();
       const applied = await doStep(parts, work, step, step.host === roles.active ? active : passive);
@@ -175,6 +208,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         both || step.host === roles.active ? look(roles.active) : active,
         both || step.host === roles.passive ? look(roles.passive) : passive,
       ]);
+      if (isOfAccounts(step)) {
+        if (applied.kind === 'done') accountsStuckAtMs.delete(step.host);
+        else accountsStuckAtMs.set(step.host, clock.monotonic());
+        continue;
+      }
       // What is refused or unclear starts again from the top, at the next interval; a wait merely goes on.
       if (applied.kind !== 'done' && !isWaiting(step)) return {};
     }
@@ -211,7 +249,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       });
     }
     const { board } = found;
-    if (board.epoch !== null && !isAnswered(board, outcome, roles.active, why)) {
+    const known = isAnswered(board, outcome, roles.active, why);
+    if (board.epoch !== null && (!known || (outcome === 'opened' && board.opened !== roles.active))) {
       const report: Report = {
         epoch: board.epoch,
         outcome,
@@ -245,6 +284,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     if (applied.kind === 'done') {
       const clause = `${step.host}: ${applied.did} (${ms} ms)`;
       current.done.push(clause);
+      if (current.done.length > DONE_KEPT) current.done.shift();
       log.info(`${clause}, because ${why}`, { event: eventOf(step), ...fields });
       return;
     }
@@ -268,6 +308,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     if (step.do === 'stop-io') {
       // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
       await store.putIoStopped(uniqsign, step.host, true);
+      ioStoppedHere.add(step.host);
       healedAtMs.delete(`start-io ${step.host}`);
       if (seen.evidence.kind === 'answered') current.receivedBefore = seen.evidence.facts.replication;
     }
@@ -279,11 +320,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       applied = await serverFor(step.host).apply(step);
     }
     if (applied.kind !== 'done') return applied;
-    if (step.do === 'close') current.closedSinceMs = clock.monotonic();
-    if (step.do === 'open') {
-      current.opened = true;
-      current.closedSinceMs = null;
-    }
+    if (step.do === 'open') current.opened = true;
     if (isHealing(step)) {
       current.receivedBefore = null;
       current.drainSinceMs = null;
@@ -298,7 +335,8 @@ function newWork(key: string): Work {
     key,
     receivedBefore: null,
     drainSinceMs: null,
-    closedSinceMs: null,
+    withoutWriterSinceMs: null,
+    overdueTold: false,
     wasOpen: false,
     opened: false,
     done: [],
@@ -308,6 +346,32 @@ function newWork(key: string): Work {
   };
 }
 
+/** What is remembered of the hosts, whatever is decided. */
+interface Remembered {
+  readonly restarted: ReadonlySet<Host>;
+  readonly ioStoppedHere: ReadonlySet<Host>;
+  readonly accountsStuck: readonly Host[];
+}
+
+/** Who was seen to take writes under this decision, and since when nobody does. */
+function noteWriter(work: Work, board: Board, roles: Roles, active: Evidence, passive: Evidence, nowMs: number): void {
+  if (isOpen(active)) {
+    work.wasOpen = true;
+    work.withoutWriterSinceMs = null;
+  } else if (isOpen(passive)) {
+    // Somebody opened it by hand: it holds what the active lacks.
+    work.wasOpen = false;
+  } else if (passive.kind === 'answered' && board.opened === roles.passive) {
+    work.withoutWriterSinceMs ??= nowMs;
+  }
+}
+
+/** Who counts as the last writer once this step is begun; undefined: that stays as it is. */
+function writerAfter(step: Step, { roles, active, passive, incumbent }: Situation): Host | null | undefined {
+  if (step.do === 'open') return incumbent ? undefined : null;
+  return isFencing(step) && isOpen(passive) && !isOpen(active) ? roles.passive : undefined;
+}
+
 async function situationOf(
   { uniqsign, store, clock, connectTimeoutMs }: AgentParts,
   { board, policy }: FoundPair,
@@ -315,8 +379,8 @@ async function situationOf(
   work: Work,
   active: Evidence,
   passive: Evidence,
-  restarted: ReadonlySet<Host>,
-) {
+  { restarted, ioStoppedHere, accountsStuck }: Remembered,
+): Promise<Situation> {
   const nowMs = clock.monotonic();
   const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
   const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';
@@ -325,14 +389,16 @@ async function situationOf(
     active,
     passive,
     incumbent: work.wasOpen || board.opened === roles.active,
+    passiveWroteLast: board.opened === roles.passive,
     passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
-    ioStopped: stopped ? await store.ioStopped(uniqsign, [roles.active, roles.passive]) : [],
+    ioStopped: stopped ? [...(await store.ioStopped(uniqsign, [roles.active, roles.passive])), ...ioStoppedHere] : [],
+    accountsStuck,
     passiveRestarted: restarted.has(roles.passive),
     policy,
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),
-      closedSec: seconds(work.closedSinceMs),
+      withoutWriterSec: seconds(work.withoutWriterSinceMs),
     },
     openWithinSec: (2 * connectTimeoutMs + OPENING_EVIDENCE_MS) / 1000,
   };
@@ -365,6 +431,15 @@ function isAnswered({ epoch, report }: Board, outcome: Report['outcome'], host: 
 
 function isHealing(step: Step): boolean {
   return step.do === 'start-io' || step.do === 'start-replication';
+}
+
+/** Keeps clients from writing. */
+function isFencing(step: Step): boolean {
+  return step.do === 'block' || step.do === 'close';
+}
+
+function isOfAccounts(step: Step): boolean {
+  return step.do === 'block' || step.do === 'release';
 }
 
 /** The connection failed, not the step. */

@@ -11,8 +11,10 @@ import { otherHost } from './core/pair.ts';
 import type { Clock, Random } from './ops/clock.ts';
 import type { Store } from './store/store.ts';
 
-/** A planned change that the agents could not carry out is not tried again for this long. */
+/** A planned change that the agents could not carry out is not tried again for this long, twice as long after each further failure. */
 const AFTER_FAILURE_MS = 60_000;
+/** Each try keeps clients from writing for some seconds. */
+const AFTER_FAILURE_MOST_MS = 3_600_000;
 
 export interface IdentifyParts {
   readonly pair: Pair;
@@ -37,7 +39,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   let policyWritten = false;
   let highest = 0;
   let lastId: string | null = null;
-  let failed: { host: Host; untilMs: number } | null = null;
+  let failed: { host: Host; untilMs: number; pauseMs: number; epochId: string } | null = null;
   /** The epoch that gave a role back: when that fails too, the rules go on, or the role would be thrown to and fro. */
   let givenBackBy: string | null = null;
 
@@ -48,7 +50,12 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     // A board that fell behind what this process committed was emptied or restored: the servers decide, not the dump.
     const wentBack = (board.epoch?.number ?? 0) < highest;
     const failure = failureOf(board);
-    if (failure !== null) failed = { host: failure.host, untilMs: clock.wall() + AFTER_FAILURE_MS };
+    if (failure !== null && board.epoch !== null && failed?.epochId !== board.epoch.id) {
+      const pauseMs =
+        failed?.host === failure.host ? Math.min(2 * failed.pauseMs, AFTER_FAILURE_MOST_MS) : AFTER_FAILURE_MS;
+      failed = { host: failure.host, untilMs: clock.wall() + pauseMs, pauseMs, epochId: board.epoch.id };
+    }
+    if (board.report?.outcome === 'opened' && board.report.host === failed?.host) failed = null;
     const verdict = decide({
       pair,
       roles: wentBack ? null : board.roles,

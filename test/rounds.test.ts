@@ -370,6 +370,164 @@ describe('the agent', () => {
   });
 });
 
+describe('who wrote last', () => {
+  const holdsMore = { binlog: { file: 'bin.000001', pos: 900 } };
+
+  it('is not forgotten when the board goes away between an opening and its report', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.die(world.b);
+    await world.decide();
+    world.b.beforeStep = (step) => {
+      if (step.do === 'open') world.board.trouble = new MmmError('store-down', 'redis is away');
+    };
+    await expect(world.act()).rejects.toThrow('redis is away');
+    expect(world.b.facts.readOnly).toBe(false);
+    // The next thing that an agent hears is that the primary is the active again.
+    world.b.facts = { ...world.b.facts, ...holdsMore };
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.a.down = null;
+    world.board.trouble = null;
+    const { pair, store } = world;
+    const { epoch } = await store.board(pair.uniqsign);
+    const roles = { active: PRIMARY, passive: SECONDARY };
+    const next = { number: (epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
+    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall() };
+    await store.commitRoles(pair.uniqsign, decision, epoch, { drainTimeoutSec: null });
+    world.b.facts = replicating(world.b);
+    world.a.facts = replicating(world.a);
+    await world.act();
+    expect(writable(world)).toEqual([PRIMARY]);
+    expect(world.a.did).toEqual(['await-received', 'stop-io', 'open', 'start-io']);
+  });
+
+  it('is whoever was opened by hand while the active was closed: the active gets those writes before it is opened', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false, ...holdsMore };
+    await world.act();
+    expect(world.b.did).toEqual(['close']);
+    expect(world.a.did).toEqual(['await-received', 'stop-io', 'open', 'start-io']);
+  });
+
+  it('gets the role back when the other host cannot be opened, whichever is the primary', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true, replication: brokenBehind(world.a) };
+    world.b.facts = { ...world.b.facts, readOnly: false, connections: 2 };
+    await world.run(2);
+    world.b.die(world.a);
+    await world.run(3);
+    expect((await world.store.board(world.pair.uniqsign)).report?.outcome).toBe('held');
+    world.b.facts = { ...world.b.facts, readOnly: true, connections: 0 };
+    world.b.down = null;
+    await world.run(2);
+    expect(writable(world)).toEqual([SECONDARY]);
+    const { epoch } = await world.store.board(world.pair.uniqsign);
+    await world.run(90);
+    expect((await world.store.board(world.pair.uniqsign)).epoch?.number).toBe(epoch?.number);
+    expect(writable(world)).toEqual([SECONDARY]);
+  });
+
+  it('gets the role back from a change that cannot fence it, and ever longer pauses before the next try', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false, accounts: { open: 1, blocked: 0 } };
+    refuse(world.b, 'close');
+    const epochs: number[] = [];
+    const decided = async (rounds: number) => {
+      await world.run(rounds);
+      const { epoch } = await world.store.board(world.pair.uniqsign);
+      epochs.push(epoch?.number ?? 0);
+    };
+    await decided(6);
+    expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(PRIMARY);
+    await decided(14);
+    expect((await world.store.board(world.pair.uniqsign)).roles?.active).toBe(SECONDARY);
+    await decided(40);
+    // A minute after the first failure it is tried again, for ten seconds; then it is left alone for two.
+    await decided(40);
+    await decided(90);
+    expect(epochs).toEqual([2, 3, 3, 5, 5]);
+  });
+
+  function replicating({ facts }: FakeServer): FakeServer['facts'] {
+    const { replication } = facts;
+    return replication === null ? facts : { ...facts, replication: { ...replication, io: 'Yes', sql: 'Yes' } };
+  }
+
+  function brokenBehind({ facts }: FakeServer): FakeServer['facts']['replication'] {
+    const { replication } = facts;
+    if (replication === null) return null;
+    const sqlError = { code: 1062, text: 'Duplicate entry' };
+    return { ...replication, sql: 'No', sqlError, applied: { file: 'bin.000001', pos: 60 } };
+  }
+});
+
+/** The server does all steps but this one. */
+function refuse(server: FakeServer, what: string): void {
+  const { apply } = server;
+  server.apply = (step) => (step.do === what ? Promise.resolve(failure('server-error')) : apply.call(server, step));
+}
+
+describe('the agent, with the other host', () => {
+  it('closes a second writer although its accounts cannot be blocked', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.b.facts = { ...world.b.facts, readOnly: false, accounts: { open: 1, blocked: 0 } };
+    refuse(world.b, 'block');
+    await world.act();
+    expect(writable(world)).toEqual([PRIMARY]);
+  });
+
+  it('starts replication that came back stopped, but not what somebody stops long after a restart', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const { replication, boot } = world.b.facts;
+    if (replication === null) throw new Error('the passive replicates');
+    const stopped = { ...replication, io: 'No', sql: 'No' } as const;
+    world.b.facts = { ...world.b.facts, boot: { ...boot, startedSec: boot.startedSec + 100 } };
+    await world.run(1);
+    world.b.facts = { ...world.b.facts, replication: stopped };
+    await world.run(2);
+    expect(world.b.did).toEqual([]);
+    world.b.facts = { ...world.b.facts, boot: { ...boot, startedSec: boot.startedSec + 200 } };
+    await world.run(1);
+    expect(world.b.did).toEqual(['start-replication']);
+  });
+
+  it('starts an I/O thread that it stopped for a drain, even when the board was emptied meanwhile', async () => {
+    const world = aWorld();
+    await world.run(2);
+    world.a.freeze();
+    await world.decide();
+    world.b.beforeStep = (step) => {
+      if (step.do !== 'stop-io') return;
+      world.board.empty();
+      world.a.down = null;
+      world.a.facts = { ...world.a.facts, connections: 2 };
+    };
+    await world.act();
+    expect(world.b.facts.replication?.io).toBe('No');
+    await world.run(4);
+    expect(world.b.facts.replication?.io).toBe('Yes');
+    expect(writable(world)).toEqual([PRIMARY]);
+  });
+
+  it('keeps no more than the last things that it did', async () => {
+    const world = aWorld();
+    await world.run(2);
+    for (let count = 0; count < 200; count++) {
+      world.b.facts = { ...world.b.facts, readOnly: false };
+      await world.act();
+    }
+    world.board.hashes.delete(`mysql-${world.pair.uniqsign}-report`);
+    await world.act();
+    const { report } = await world.store.board(world.pair.uniqsign);
+    expect(report?.why.split('; ')).toHaveLength(50);
+  });
+});
+
 describe('identify', () => {
   it('takes a switchover back that the agents could not finish, and leaves the other host alone for a minute', async () => {
     const world = aWorld();

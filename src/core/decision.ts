@@ -17,7 +17,7 @@ export interface Board {
   readonly roles: Roles | null;
   readonly epoch: Epoch | null;
   readonly report: Report | null;
-  /** The host that an agent opened last, under whatever epoch: the only one that may be opened again without a drain. */
+  /** Who took writes last, as far as agents know, under whatever epoch: the only one that may be opened again without a drain. */
   readonly opened: Host | null;
   /** When the epoch was decided, Unix milliseconds; null without an epoch. */
   readonly decidedAtMs: number | null;

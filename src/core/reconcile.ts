@@ -19,8 +19,8 @@ export interface Progress {
   readonly receivedBefore: Pick<Replication, 'received' | 'receivedGtid'> | null;
   /** Seconds since the drain of the host to be opened began; 0 before. */
   readonly drainingSec: number;
-  /** Seconds since the old active was closed for this change; 0 when it was not closed by it. */
-  readonly closedSec: number;
+  /** Seconds since this change began to keep clients from writing, or found that nobody may; 0 when it did not. */
+  readonly withoutWriterSec: number;
 }
 
 /** Everything that the next step is derived from. */
@@ -30,10 +30,14 @@ export interface Situation {
   readonly passive: Evidence;
   /** The active was already open under these roles, so that it holds all that was acknowledged since. */
   readonly incumbent: boolean;
+  /** The passive took writes last, so that it may go on at once if it is given the role back. */
+  readonly passiveWroteLast: boolean;
   /** The monitors, too, see the passive-to-be as unreachable, freshly: it may be passed over without a fence. */
   readonly passiveGone: boolean;
   /** Whose I/O threads an agent stopped for a drain. */
   readonly ioStopped: readonly Host[];
+  /** Hosts whose accounts could not be blocked or released just now: what protects the data does not wait for them. */
+  readonly accountsStuck: readonly Host[];
   /** The passive started anew while this agent watched; its replication is then ours to start, once. */
   readonly passiveRestarted: boolean;
   readonly policy: Policy;
@@ -44,7 +48,13 @@ export interface Situation {
 
 /** The next step, or why there is none. */
 export type Next =
-  | { readonly kind: 'step'; readonly step: Step; readonly why: string }
+  | {
+      readonly kind: 'step';
+      readonly step: Step;
+      readonly why: string;
+      /** The change takes too long: identify is told so while the agent goes on, for it may be that nobody else does. */
+      readonly overdue?: string;
+    }
   /** The active takes writes and nothing is left to do for now. */
   | { readonly kind: 'settled' }
   /** Nothing is changed; `failed` when a change was begun and identify should take it back. */
@@ -54,10 +64,30 @@ export type Next =
       readonly why: string;
       /** The drain cannot go on: its time runs all the same. */
       readonly draining?: true;
+      /** Waiting will not help. */
+      readonly final?: true;
     };
 
 /** One next step towards `roles`. Pure; never throws. */
 export function nextStep(situation: Situation): Next {
+  const next = plan(situation);
+  // A change that keeps clients from writing must end with a writer, whatever hinders it: identify gives the role back [F13].
+  if (next.kind === 'settled' || !canGoBack(situation)) return next;
+  const isLate = situation.progress.withoutWriterSec >= SWITCHOVER_DEADLINE_SEC;
+  if (next.kind === 'hold') return isLate || next.final ? { kind: 'hold', outcome: 'failed', why: next.why } : next;
+  if (!isLate) return next;
+  const { active } = situation.roles;
+  return { ...next, overdue: `${active} could not be opened within ${SWITCHOVER_DEADLINE_SEC} s: ${next.why}` };
+}
+
+/** The host that took writes last answers and may take them again, and the one to be opened is not known to. */
+function canGoBack({ active, passive, incumbent, passiveWroteLast, progress }: Situation): boolean {
+  if (incumbent || passive.kind !== 'answered') return false;
+  if (active.kind === 'answered' && !active.facts.readOnly) return false;
+  return passiveWroteLast || progress.withoutWriterSec > 0;
+}
+
+function plan(situation: Situation): Next {
   const { roles, active, passive } = situation;
   if (active.kind !== 'answered') {
     // Closing the other host now would leave nobody writable: whatever it is, it stays as it is (L3).
@@ -89,18 +119,19 @@ export function nextStep(situation: Situation): Next {
 
 /** The active is open: close a second writer first, then put accounts and replication right. */
 function keepOpen(situation: Situation, active: Facts): Next {
-  const { roles, passive } = situation;
-  if (passive.kind === 'answered') {
-    if (!passive.facts.readOnly) return fence(situation, passive.facts, `${roles.active} is the active and open`);
-    if (opens(passive.facts)) {
-      return step({ do: 'block', host: roles.passive }, `accounts on the passive ${roles.passive} are not blocked`);
-    }
+  const { roles, passive, accountsStuck } = situation;
+  if (passive.kind === 'answered' && !passive.facts.readOnly) {
+    return fence(situation, passive.facts, `${roles.active} is the active and open`);
   }
-  if ((active.accounts?.blocked ?? 0) > 0) {
+  // Before those of the passive, which is closed: without this nobody writes.
+  if ((active.accounts?.blocked ?? 0) > 0 && !accountsStuck.includes(roles.active)) {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
   }
-  if (passive.kind === 'answered') return heal(situation, active, passive.facts);
-  return { kind: 'settled' };
+  if (passive.kind !== 'answered') return { kind: 'settled' };
+  if (opens(passive.facts) && !accountsStuck.includes(roles.passive)) {
+    return step({ do: 'block', host: roles.passive }, `accounts on the passive ${roles.passive} are not blocked`);
+  }
+  return heal(situation, active, passive.facts);
 }
 
 /** Replication runs again both ways, but towards a host only once that host is known to be closed [F5]. */
@@ -142,33 +173,30 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes']);
   if (why !== null) {
-    return hold(`${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`);
+    const outlook = `${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`;
+    return active.replication?.io === 'Connecting' ? hold(outlook) : stuck(outlook);
   }
   return fence(situation, passive, `${roles.active} is to be the active`);
 }
 
 /** Both are closed. The one to be opened must hold everything that the other one holds, unless it was the writer itself. */
 function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
-  const { roles, incumbent, progress } = situation;
+  const { roles, incumbent } = situation;
   if (incumbent) return open(situation, active, `${roles.active} was the active already and came back read only`);
   if (hasEverything(active, passive)) {
     return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
   }
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes', 'Connecting']);
-  if (why === null && progress.closedSec < SWITCHOVER_DEADLINE_SEC) {
-    if (active.replication?.sql === 'No') return startSql(situation);
-    if (passive.binlog === null) {
-      return hold(`${roles.passive} writes no binary log, so nobody can say what ${roles.active} lacks`);
-    }
-    return step(
-      { do: 'await-received', host: roles.active, position: passive.binlog, gtid: passive.gtid },
-      `${roles.passive} holds what ${roles.active} has not received`,
-    );
+  if (why !== null) return stuck(why);
+  if (active.replication?.sql === 'No') return startSql(situation);
+  if (passive.binlog === null) {
+    return stuck(`${roles.passive} writes no binary log, so nobody can say what ${roles.active} lacks`);
   }
-  const reason = why ?? `${roles.active} did not receive all of ${roles.passive} within ${SWITCHOVER_DEADLINE_SEC} s`;
-  // A change that closed the old active must end with a writer: identify gives the role back [F13].
-  return { kind: 'hold', outcome: progress.closedSec > 0 ? 'failed' : 'held', why: reason };
+  return step(
+    { do: 'await-received', host: roles.active, position: passive.binlog, gtid: passive.gtid },
+    `${roles.passive} holds what ${roles.active} has not received`,
+  );
 }
 
 /** Why `active` cannot receive what `passive` still holds; null when it can. */
@@ -205,16 +233,16 @@ function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
   const replication = active.replication;
   if (replication === null) return open(situation, active, `${why}; nothing to drain`);
   const limit = policy.drainTimeoutSec;
-  const stuck = cannotDrain(situation, active, replication);
-  if (stuck !== null || (limit !== null && progress.drainingSec >= limit && !isApplied(active))) {
-    const reason = stuck ?? `not all was applied within drain_timeout (${limit} s)`;
+  const obstacle = cannotDrain(situation, active, replication);
+  if (obstacle !== null || (limit !== null && progress.drainingSec >= limit && !isApplied(active))) {
+    const reason = obstacle ?? `not all was applied within drain_timeout (${limit} s)`;
     if (limit === null) {
-      return hold(`${reason}; ${roles.active} stays closed, because drain_timeout is not set`);
+      return stuck(`${reason}; ${roles.active} stays closed, because drain_timeout is not set`);
     }
     // The operator's policy says to go on; the report says so too.
     if (progress.drainingSec >= limit) return open(situation, active, `${why}; SKIPPED: ${reason}`);
     const outlook = `${reason}; ${roles.active} is opened without them after drain_timeout (${limit} s)`;
-    return { kind: 'hold', outcome: 'held', why: outlook, draining: true };
+    return { kind: 'hold', outcome: 'held', why: outlook, draining: true, final: true };
   }
   if (replication.sql === 'No') return startSql(situation);
   if (replication.io !== 'No') {
@@ -242,8 +270,8 @@ function cannotDrain(situation: Situation, active: Facts, replication: Replicati
 
 /** Makes sure that the host acknowledges no writes: accounts first, or their owners come back between two steps. */
 function fence(situation: Situation, passive: Facts, why: string): Next {
-  const { roles } = situation;
-  if (opens(passive)) return step({ do: 'block', host: roles.passive }, why);
+  const { roles, accountsStuck } = situation;
+  if (opens(passive) && !accountsStuck.includes(roles.passive)) return step({ do: 'block', host: roles.passive }, why);
   return step({ do: 'close', host: roles.passive }, why);
 }
 
@@ -279,4 +307,8 @@ function step(what: Step, why: string): Next {
 
 function hold(why: string): Next {
   return { kind: 'hold', outcome: 'held', why };
+}
+
+function stuck(why: string): Next {
+  return { kind: 'hold', outcome: 'held', why, final: true };
 }

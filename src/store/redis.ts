@@ -187,6 +187,14 @@ class RedisStore implements Store {
     });
   }
 
+  async putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean> {
+    const keys = keysOf(uniqsign);
+    return this.#transact({
+      ...(epoch === null ? {} : { guard: { key: keys.epoch, fields: encodeEpochGuard(epoch) } }),
+      writes: [host === null ? absent(keys.opened) : text(keys.opened, host)],
+    });
+  }
+
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
     const key = keysOf(uniqsign).ioStopped(host);
     await this.#transact({ writes: [stopped ? text(key, '1') : absent(key)] });

@@ -46,6 +46,11 @@ export interface Store {
   findPair(uniqsign: string): Promise<FoundPair | null>;
   /** agent: answers a decision; dropped (false) when the board's epoch is another one by now. */
   putReport(uniqsign: string, report: Report): Promise<boolean>;
+  /**
+   * agent: who took writes last, before that changes: null while a host is opened that did not, so that after a crash nobody is taken
+   * for the one that needs no drain. False when the board's epoch is another one by now (null: not compared).
+   */
+  putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean>;
   /** agent: which hosts' I/O threads we stopped for a drain, so that they are ours to start again. */
   putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void>;
   ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]>;

@@ -38,7 +38,7 @@ export function keysOf(uniqsign: string) {
     report: `${prefix}-report`,
     /** The topic of the identify that decides for the pair, so that agents of another topic leave it alone. */
     topic: `${prefix}-topic`,
-    /** The host that an agent opened last; unlike the report it outlives the epoch. */
+    /** The host that took writes last; absent when nobody knows. Unlike the report it outlives the epoch. */
     opened: `${prefix}-opened`,
     /** The owner of the lead; runs out by itself. */
     leader: `${prefix}-leader`,

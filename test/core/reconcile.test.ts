@@ -18,11 +18,13 @@ function situation(changes: Partial<Situation> = {}): Situation {
     active: answered({ serverId: 2, replication: someReplication({ source: A, sourceServerId: 1 }) }),
     passive: answered({ serverId: 1, readOnly: false }),
     incumbent: false,
+    passiveWroteLast: false,
     passiveGone: false,
     ioStopped: [],
+    accountsStuck: [],
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
-    progress: { receivedBefore: null, drainingSec: 0, closedSec: 0 },
+    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
     ...changes,
   };
@@ -43,6 +45,12 @@ function brief(next: Next): string {
 }
 
 const behind = { received: { file: 'bin.000001', pos: 100 }, applied: { file: 'bin.000001', pos: 60 }, readAll: false };
+
+const late = { receivedBefore: null, drainingSec: 0, withoutWriterSec: 10 };
+
+function unreadable(progress: Situation['progress']): Situation {
+  return situation({ active: failure('saturated'), passive: answered({ serverId: 1 }), progress });
+}
 
 describe('a planned change', () => {
   it('blocks the accounts of the old active before it closes it', () => {
@@ -70,21 +78,35 @@ describe('a planned change', () => {
 
   it('waits until the new active has received what the closed one holds', () => {
     const passive = answered({ serverId: 1, binlog: { file: 'bin.000001', pos: 140 } });
-    const next = nextStep(situation({ passive, progress: { receivedBefore: null, drainingSec: 0, closedSec: 1 } }));
+    const next = nextStep(
+      situation({ passive, progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 1 } }),
+    );
     expect(brief(next)).toBe('await-received B');
     expect(next.kind === 'step' && next.step).toMatchObject({ position: { file: 'bin.000001', pos: 140 } });
   });
 
   it('is given back when the rest does not arrive within ten seconds', () => {
     const passive = answered({ serverId: 1, binlog: { file: 'bin.000001', pos: 140 } });
-    const progress = { receivedBefore: null, drainingSec: 0, closedSec: 10 };
-    expect(brief(nextStep(situation({ passive, progress })))).toBe('failed');
+    const progress = { receivedBefore: null, drainingSec: 0, withoutWriterSec: 10 };
+    const next = nextStep(situation({ passive, progress }));
+    expect(next.kind === 'step' && next.overdue).toContain('could not be opened within 10 s');
+    // The agent itself goes on: there may be no identify of ours that gives the role back.
+    expect(brief(next)).toBe('await-received B');
+  });
+
+  it.each([
+    ['cannot be closed', situation({ progress: late })],
+    ['is closed, and the new one is alive and cannot be read any more', unreadable(late)],
+  ])('is given back when the old active %s', (_what, at) => {
+    const next = nextStep(at);
+    expect(next.kind === 'step' ? next.overdue : next.kind === 'hold' && next.outcome).toMatch(/within 10 s|failed/);
+    expect(brief(nextStep({ ...at, progress: { ...late, withoutWriterSec: 9 } }))).not.toBe('failed');
   });
 
   it('is given back at once when replication breaks after the old active was closed', () => {
     const passive = answered({ serverId: 1, binlog: { file: 'bin.000001', pos: 140 } });
     const active = follower({ sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
-    const progress = { receivedBefore: null, drainingSec: 0, closedSec: 1 };
+    const progress = { receivedBefore: null, drainingSec: 0, withoutWriterSec: 1 };
     expect(brief(nextStep(situation({ active, passive, progress })))).toBe('failed');
   });
 });
@@ -113,7 +135,7 @@ describe('a failover', () => {
     const progress = {
       receivedBefore: { received: { file: 'bin.000001', pos: 180 }, receivedGtid: null },
       drainingSec: 1,
-      closedSec: 0,
+      withoutWriterSec: 0,
     };
     const next = nextStep(situation({ ...gone, active: follower({ io: 'No' }), progress }));
     expect(brief(next)).toBe('held');
@@ -137,15 +159,30 @@ describe('a failover', () => {
   it('opens behind an SQL error after drain_timeout, if the operator set one, and reports what was skipped', () => {
     const active = follower({ ...behind, io: 'No', sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
     const policy = { drainTimeoutSec: 5 };
-    const early = { receivedBefore: null, drainingSec: 4.9, closedSec: 0 };
+    const early = { receivedBefore: null, drainingSec: 4.9, withoutWriterSec: 0 };
     expect(brief(nextStep(situation({ ...gone, active, policy, progress: early })))).toBe('held');
     const next = nextStep(situation({ ...gone, active, policy, progress: { ...early, drainingSec: 5 } }));
     expect(brief(next)).toBe('open B');
     expect(next.kind === 'step' && next.why).toContain('SKIPPED');
   });
 
+  it.each([null, 60])(
+    'goes back to the host that wrote last when that is here again and this one is stuck (drain_timeout %s)',
+    (drainTimeoutSec) => {
+      const active = follower({ ...behind, sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
+      const stuck = { active, passiveWroteLast: true, policy: { drainTimeoutSec } };
+      // Closed, whether all of it was received or not, or thawed and open.
+      const binlog = { file: 'bin.000001', pos: 140 };
+      for (const passive of [answered(), answered({ binlog }), answered({ readOnly: false })]) {
+        expect(brief(nextStep(situation({ ...stuck, passive })))).toBe('failed');
+      }
+      expect(brief(nextStep(situation({ ...stuck, ...gone })))).toBe('held');
+      expect(brief(nextStep(situation({ ...stuck, passive: answered(), passiveWroteLast: false })))).toBe('held');
+    },
+  );
+
   it('waits on without drain_timeout as long as the SQL thread applies', () => {
-    const progress = { receivedBefore: null, drainingSec: 3600, closedSec: 0 };
+    const progress = { receivedBefore: null, drainingSec: 3600, withoutWriterSec: 0 };
     expect(brief(nextStep(situation({ ...gone, active: follower({ ...behind, io: 'No' }), progress })))).toBe(
       'await-applied B',
     );
@@ -199,11 +236,19 @@ describe('an open active', () => {
   it('has its accounts released and those of the passive blocked', () => {
     const accounts = { open: 0, blocked: 1 };
     const passive = answered({ accounts: { open: 1, blocked: 0 } });
-    expect(brief(nextStep(situation({ active: follower({}, { ...open, accounts }), passive })))).toBe('block A');
-    const blocked = answered({ accounts: { open: 0, blocked: 1 } });
-    expect(brief(nextStep(situation({ active: follower({}, { ...open, accounts }), passive: blocked })))).toBe(
-      'release B',
-    );
+    expect(brief(nextStep(situation({ active: follower({}, { ...open, accounts }), passive })))).toBe('release B');
+    expect(brief(nextStep(situation({ active: follower({}, open), passive })))).toBe('block A');
+  });
+
+  it('does not wait for accounts that cannot be blocked or released: the second writer is closed, and replication healed', () => {
+    const accounts = { open: 1, blocked: 1 };
+    const active = follower({ io: 'No' }, { ...open, accounts });
+    const plan = (readOnly: boolean) =>
+      brief(
+        nextStep(situation({ active, passive: answered({ serverId: 1, readOnly, accounts }), accountsStuck: [A, B] })),
+      );
+    expect(plan(false)).toBe('close A');
+    expect(plan(true)).toBe('start-io B');
   });
 
   it('replicates from the passive again only once that is known to be closed [F5]', () => {
@@ -341,7 +386,7 @@ describe('from any state of two servers', () => {
           incumbent: start.incumbent,
           passiveGone: now.a.up === 'refused' || now.a.up === 'silent',
           ioStopped: [...ioStopped],
-          progress: { receivedBefore: null, drainingSec: 0, closedSec: closed },
+          progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: closed },
         }),
       );
       if (next.kind !== 'step') return { end: brief(next), now };

@@ -148,6 +148,9 @@ export class SimStore implements Store {
   putReport(uniqsign: string, report: Report) {
     return this.#call(() => this.#inner.putReport(uniqsign, report));
   }
+  putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null) {
+    return this.#call(() => this.#inner.putOpened(uniqsign, epoch, host));
+  }
   putIoStopped(uniqsign: string, host: Host, stopped: boolean) {
     return this.#call(() => this.#inner.putIoStopped(uniqsign, host, stopped));
   }

@@ -203,6 +203,20 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
     });
 
     describe('a report', () => {
+      test('says who took writes last, for the present epoch only, or that nobody knows', async () => {
+        const opened = async () => (await store.board(U)).opened;
+        await store.commitRoles(U, decision(1), null, STRICT);
+        expect(await store.putOpened(U, decision(1).epoch, SECONDARY)).toBe(true);
+        expect(await opened()).toBe(SECONDARY);
+        expect(await store.putOpened(U, decision(2).epoch, null)).toBe(false);
+        expect(await opened()).toBe(SECONDARY);
+        expect(await store.putOpened(U, decision(1).epoch, null)).toBe(true);
+        expect(await opened()).toBeNull();
+        // Under a Perl identify there is no epoch to compare with.
+        expect(await store.putOpened('of-perl', null, PRIMARY)).toBe(true);
+        expect((await store.board('of-perl')).opened).toBe(PRIMARY);
+      });
+
       test('answers the present epoch, and a new decision removes it but not who was opened', async () => {
         await store.commitRoles(U, decision(1), null, STRICT);
         expect(await store.putReport(U, report(decision(1).epoch))).toBe(true);

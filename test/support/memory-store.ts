@@ -184,6 +184,15 @@ class MemoryStore implements Store {
     return true;
   }
 
+  async putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    if (epoch !== null && !holds(board.fields(keys.epoch), encodeEpochGuard(epoch))) return false;
+    if (host === null) board.strings.delete(keys.opened);
+    else board.strings.set(keys.opened, host);
+    return true;
+  }
+
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
     const key = keysOf(uniqsign).ioStopped(host);
     if (stopped) this.#board.strings.set(key, '1');
