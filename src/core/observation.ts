@@ -18,6 +18,14 @@ export interface ThreadError {
   readonly text: string;
 }
 
+/** What a source says when it has nothing to say. */
+export interface Heartbeats {
+  /** Heard since the I/O thread began. */
+  readonly received: number;
+  /** How often the source is asked to send one when it has no event; 0: never. */
+  readonly periodMs: number;
+}
+
 /** How a host replicates, as its own status statement tells. */
 export interface Replication {
   /** `Master_Host:Master_Port` as configured there; may be a name where the pair is known by addresses. */
@@ -36,8 +44,15 @@ export interface Replication {
   readonly applied: Coordinates;
   /** GTIDs received (MariaDB `Gtid_IO_Pos`, MySQL `Retrieved_Gtid_Set`); null when this channel does not use GTIDs. */
   readonly receivedGtid: string | null;
+  /**
+   * MariaDB: the last GTID of each domain that the SQL thread is past (`gtid_slave_pos`); null elsewhere. `receivedGtid` names one GTID per
+   * domain, too: where both servers share a domain it may be the host's own, come back by the circle, which says nothing of what is before it.
+   */
+  readonly appliedGtid: string | null;
   /** The SQL thread says that it has read and applied the whole relay log. */
   readonly readAll: boolean;
+  /** null where the server was not asked, or does not tell. */
+  readonly heartbeats: Heartbeats | null;
   /** Starting replication with both threads stopped throws away what is received and unapplied (MariaDB with GTID) [F2]. */
   readonly purgesOnStart: boolean;
 }
@@ -105,6 +120,24 @@ export interface Observation {
   readonly observer: string;
   /** The established connection broke at this observation or since the last good one: with `refused`, a sign of death [F19]. */
   readonly connectionBroke: boolean;
+  /** So many looks in a row of this observer, this one included, found the host gone while the other one lived; 0 for a Perl monitor. */
+  readonly goneLooks: number;
+}
+
+/** How long a replica has heard nothing from the other host of its pair, as one observer measured it by its own clock. */
+export interface Hearing {
+  readonly silentMs: number;
+  /** Its heartbeat period; 0: none, or unknown. */
+  readonly heartbeatMs: number;
+}
+
+/** All that one monitor found in one round. */
+export interface Sighting {
+  /** '' for a Perl monitor. */
+  readonly observer: string;
+  readonly observations: readonly Observation[];
+  /** It means to look again within this; null where it does not say. */
+  readonly againMs: number | null;
 }
 
 /** The facts of an observation that travel over the board; a Perl monitor sends only those the contract names. */
@@ -119,6 +152,8 @@ export interface SeenFacts {
   /** The I/O thread's state; null when unknown or never set up. */
   readonly io: ThreadState | null;
   readonly sql: ThreadState | null;
+  /** null: no witness of the other host, because its I/O thread does not run, follows somebody else, or a Perl monitor looked. */
+  readonly hearing: Hearing | null;
 }
 
 /**

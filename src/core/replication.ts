@@ -15,7 +15,9 @@ export function isApplied({ replication, gtid }: Progress): boolean {
   if (replication.io === 'No' && replication.sql === 'Yes' && replication.readAll) return true;
   // Where GTIDs say what was received, coordinates are not asked: a reconnecting I/O thread resets its own (and they would
   // seem to meet) while the relay log is still full.
-  if (replication.receivedGtid !== null && gtid !== null) return contains(gtid, replication.receivedGtid);
+  if (replication.receivedGtid !== null && gtid !== null) {
+    return contains(gtid, replication.receivedGtid) && isPast(replication.appliedGtid, replication.receivedGtid, gtid);
+  }
   return reached(replication.applied, replication.received);
 }
 
@@ -44,11 +46,31 @@ export function unapplied({ replication, gtid }: Progress): string {
     const [held, received] = [parseGtids(gtid), parseGtids(replication.receivedGtid)];
     if (held === null || received === null) return 'an unknown number of transactions';
     const count = countGtids(subtractGtids(received, held));
-    return count === 1n ? '1 transaction' : `${count} transactions`;
+    // None: what is lacking stands before a GTID of the host's own, and only the coordinates know of it.
+    if (count > 0n || isApplied({ replication, gtid })) return count === 1n ? '1 transaction' : `${count} transactions`;
   }
   const { applied, received } = replication;
   if (applied.file === received.file) return `${Math.max(0, received.pos - applied.pos)} bytes`;
   return `everything from ${applied.file}:${applied.pos} to ${received.file}:${received.pos}`;
+}
+
+/**
+ * MariaDB names the last GTID received of each domain. Where several servers write in one domain (the default), that may be one of the
+ * host's own, which it holds of course, while transactions before it wait in the relay log: there the applier's own position tells.
+ */
+function isPast(appliedGtid: string | null, receivedGtid: string, gtid: string): boolean {
+  if (appliedGtid === null) return true;
+  const [applied, received, held] = [parseGtids(appliedGtid), parseGtids(receivedGtid), parseGtids(gtid)];
+  if (applied === null || received === null || held === null) return false;
+  const domains = [...held.ranges.keys()].map(domainOf);
+  const shared = [...received.ranges].filter(
+    ([key]) => domains.filter((domain) => domain === domainOf(key)).length > 1,
+  );
+  return containsGtids(applied, { form: received.form, ranges: new Map(shared) });
+}
+
+function domainOf(key: string): string {
+  return key.slice(0, key.indexOf('-') + 1);
 }
 
 function contains(held: string, wanted: string): boolean {

@@ -31,6 +31,8 @@ export interface Dialect {
   readonly sparesAcknowledgementWaiters: boolean;
   /** password-column: accounts are blocked by their hash in `mysql.user`. lock: by ACCOUNT LOCK. */
   readonly accountForm: 'password-column' | 'lock';
+  /** Every account of a server with ACCOUNT LOCK: user, host, locked (1 or 0), role (1 or 0). */
+  readonly accountStatement: string;
 }
 
 /** The dialect of a server that calls itself `banner` (`SELECT VERSION()`), which may carry MariaDB's old `5.5.5-` prefix. */
@@ -54,16 +56,23 @@ function mariadbDialect(version: Version): Dialect {
     readGtid: (row) => joined(text(row, 'binlog_state'), text(row, 'slave_pos')),
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
     statusTable: 'information_schema.GLOBAL_STATUS',
-    readReplication: (rows) => {
+    readReplication: (rows, progress) => {
       const row = rows[0];
       if (row === undefined) return null;
       const usesGtid = !['', 'No'].includes(text(row, 'Using_Gtid'));
-      return replication(row, { receivedGtid: usesGtid ? text(row, 'Gtid_IO_Pos') : null, purgesOnStart: usesGtid });
+      return replication(row, {
+        receivedGtid: usesGtid ? text(row, 'Gtid_IO_Pos') : null,
+        appliedGtid: usesGtid ? text(progress, 'slave_pos') : null,
+        purgesOnStart: usesGtid,
+      });
     },
     adminPrivileges: ['SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN', 'CONNECTION ADMIN', 'REPLICATION SLAVE'],
     sparesAcknowledgementWaiters: true,
     // From 10.4 on mysql.user is a view over global_priv, and its password cannot be written.
     accountForm: isAtLeast(version, [10, 4, 0]) ? 'lock' : 'password-column',
+    // mysql.user is a view there, and leaves the lock out.
+    accountStatement: `SELECT User AS user, Host AS host, COALESCE(JSON_VALUE(Priv, '$.account_locked') IN ('1', 'true'), 0) AS locked,
+      COALESCE(JSON_VALUE(Priv, '$.is_role') IN ('1', 'true'), 0) AS role FROM mysql.global_priv ORDER BY User, Host`,
   };
 }
 
@@ -89,11 +98,14 @@ function mysqlDialect(version: Version): Dialect {
       // Only `ON` promises that every transaction has a GTID; in the modes between, the sets are not the whole truth.
       const receivedGtid =
         text(progress, 'gtid_mode') === 'ON' ? text(row, 'Retrieved_Gtid_Set').replace(/\s+/g, '') : null;
-      return replication(row, { receivedGtid, purgesOnStart: false });
+      return replication(row, { receivedGtid, appliedGtid: null, purgesOnStart: false });
     },
     adminPrivileges: ['SUPER', 'CONNECTION_ADMIN', 'SYSTEM_VARIABLES_ADMIN', 'REPLICATION SLAVE'],
     sparesAcknowledgementWaiters: false,
     accountForm: isAtLeast(version, [5, 7, 0]) ? 'lock' : 'password-column',
+    // A role is an account that was made locked, so it is nobody's to unlock.
+    accountStatement: `SELECT User AS user, Host AS host, account_locked = 'Y' AS locked, 0 AS role FROM mysql.user
+      ORDER BY User, Host`,
   };
 }
 
@@ -109,7 +121,7 @@ function words(replica: 'SLAVE' | 'REPLICA', binlogStatus: string) {
   };
 }
 
-function replication(row: Row, gtid: Pick<Replication, 'receivedGtid' | 'purgesOnStart'>): Replication {
+function replication(row: Row, gtid: Pick<Replication, 'receivedGtid' | 'appliedGtid' | 'purgesOnStart'>): Replication {
   return {
     source: `${either(row, 'Source_Host', 'Master_Host')}:${either(row, 'Source_Port', 'Master_Port')}`,
     sourceServerId: Number(either(row, 'Source_Server_Id', 'Master_Server_Id')),

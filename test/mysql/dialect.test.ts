@@ -78,7 +78,7 @@ describe('which server it is', () => {
 
 describe('the replication row', () => {
   test('of MariaDB with a stopped SQL thread; the statement that failed is left out, it may hold a password', () => {
-    expect(dialectFor('10.11.19-MariaDB').readReplication([MARIADB_ROW], {})).toEqual({
+    expect(dialectFor('10.11.19-MariaDB').readReplication([MARIADB_ROW], { slave_pos: '2-2-5' })).toEqual({
       source: '127.0.0.1:24102',
       sourceServerId: 2,
       io: 'Yes',
@@ -92,6 +92,7 @@ describe('the replication row', () => {
       received: { file: 'mysql-bin.000001', pos: 1576 },
       applied: { file: 'mysql-bin.000001', pos: 328 },
       receivedGtid: '2-2-8',
+      appliedGtid: '2-2-5',
       readAll: false,
       purgesOnStart: true,
     });
@@ -100,6 +101,7 @@ describe('the replication row', () => {
   test('of MariaDB by file and position has no GTIDs and keeps its relay log at a start', () => {
     expect(dialectFor('10.11.19-MariaDB').readReplication([{ ...MARIADB_ROW, Using_Gtid: 'No' }], {})).toMatchObject({
       receivedGtid: null,
+      appliedGtid: null,
       purgesOnStart: false,
     });
   });

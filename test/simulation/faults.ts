@@ -137,18 +137,22 @@ function stopsReplication(world: World, chance: Chance): (() => void) | null {
   const host = chance.pick(world.hosts);
   if (host.state !== 'up') return null;
   const { boot } = host;
-  const threads = chance.pick([
+  const { replica } = host;
+  const wanted = chance.pick([
     { io: false, sql: true },
     { io: true, sql: true },
     { io: true, sql: false },
   ]);
-  host.replica.stop(threads);
+  // It starts again only what it stopped.
+  const threads = { io: wanted.io && replica.ioStarted, sql: wanted.sql && replica.sqlStarted };
+  if (!threads.io && !threads.sql) return null;
+  replica.stop(threads);
   world.tell(host.name, `its operator stops ${threads.io ? 'I/O ' : ''}${threads.sql ? 'SQL' : ''}`);
   return () => {
     if (host.state === 'frozen' || host.boot !== boot) return;
     // A good operator: SQL first, so that nothing is thrown away.
-    if (threads.sql) host.replica.start({ io: false, sql: true });
-    if (threads.io) host.replica.start({ io: true, sql: false });
+    if (threads.sql) replica.start({ io: false, sql: true });
+    if (threads.io) replica.start({ io: true, sql: false });
     world.tell(host.name, 'its operator starts replication again');
   };
 }

@@ -35,6 +35,7 @@ export interface HostParts {
   readonly host: Host;
   readonly serverId: number;
   readonly readOnly: boolean;
+  readonly style: ReplicationStyle;
   /** The agents are told to block the application's accounts on the passive. */
   readonly blocking: boolean;
   readonly timeline: Timeline;
@@ -87,8 +88,8 @@ export class SimHost {
     this.blocked = parts.blocking ? parts.readOnly : null;
   }
 
-  replicateFrom(source: SimHost, style: ReplicationStyle): void {
-    const { timeline, network, chance } = this.#parts;
+  replicateFrom(source: SimHost): void {
+    const { timeline, network, chance, style } = this.#parts;
     this.#replica = new Replica({ owner: this, source, style, timeline, network, chance });
   }
 
@@ -107,20 +108,15 @@ export class SimHost {
 
   /** What reaches its port. A frozen server does it when it is thawed, whether anybody waits or not. */
   serve(act: () => void, refuse: () => void): void {
-    if (this.poweredOff) return;
-    if (this.state === 'down') {
-      refuse();
-    } else if (this.state === 'frozen') {
-      this.#inbox.push(act);
-    } else if (this.slowMs > 0) {
-      const { boot } = this;
-      this.#parts.timeline.after(this.#parts.chance.between(0, this.slowMs), () => {
-        if (boot === this.boot) this.serve(act, refuse);
-        else refuse();
-      });
-    } else {
-      act();
+    if (this.slowMs === 0) {
+      this.#serve(act, refuse);
+      return;
     }
+    const { boot } = this;
+    this.#parts.timeline.after(this.#parts.chance.between(0, this.slowMs), () => {
+      if (boot === this.boot) this.#serve(act, refuse);
+      else refuse();
+    });
   }
 
   dial(peer: string, application: boolean, onBreak: () => void): Dialled {
@@ -150,7 +146,12 @@ export class SimHost {
   /** A client's write; null: it may not. */
   commit(id: number): Write | null {
     if (this.readOnly) return null;
-    const seq = (this.#highestAfter.at(-1)?.get(this.serverId) ?? 0) + 1;
+    const highest = this.highestUpTo(this.log.length);
+    // In a shared domain each server goes on from the other's numbers.
+    const before = this.#parts.style.sharedDomain
+      ? Math.max(0, ...highest.values())
+      : (highest.get(this.serverId) ?? 0);
+    const seq = before + 1;
     const write = { id, origin: this.serverId, seq, atMs: this.#parts.timeline.nowMs };
     this.applies(write);
     return write;
@@ -255,8 +256,9 @@ export class SimHost {
     return this.#highestAfter[count - 1] ?? new Map();
   }
 
-  facts(gtid: boolean): Facts {
-    const { wallMs } = this.#parts;
+  facts(): Facts {
+    const { wallMs, style } = this.#parts;
+    const { gtid } = style;
     const startedSec = Math.floor((wallMs() - this.#parts.timeline.nowMs + this.#startedMs) / 1_000);
     return {
       flavour: gtid ? 'mariadb' : 'mysql',
@@ -268,13 +270,20 @@ export class SimHost {
       connections: [...this.#connections].filter(({ application }) => application).length,
       replication: this.replica.facts(),
       binlog: this.coordinates(this.log.length),
-      gtid: gtid ? gtids(this.highestUpTo(this.log.length)) : null,
+      gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
     };
   }
 
   serverTime(): number {
     return (this.#parts.wallMs() + this.wallJumpMs) / 1_000;
+  }
+
+  #serve(act: () => void, refuse: () => void): void {
+    if (this.poweredOff) return;
+    if (this.state === 'down') refuse();
+    else if (this.state === 'frozen') this.#inbox.push(act);
+    else act();
   }
 
   #break(connection: Connection): void {

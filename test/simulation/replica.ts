@@ -11,6 +11,8 @@ import type { Timeline } from './timeline.ts';
 export interface ReplicationStyle {
   /** MariaDB with GTIDs throws its relay log away when it starts from a standstill, and at every restart [F2]. */
   readonly gtid: boolean;
+  /** Both servers write in one GTID domain, which is MariaDB's default; the docs recommend a domain for each. */
+  readonly sharedDomain: boolean;
   /** A restarted server starts its replication by itself (no skip-slave-start). */
   readonly startsItself: boolean;
   /** How long a silent source counts as connected. */
@@ -44,6 +46,8 @@ export class Replica {
   readonly #timeline: Timeline;
   readonly #network: Network;
   #connected = true;
+  /** The I/O thread has connected in this life of the server: before that it does not know whom it replicates from. */
+  #metSource = true;
   #heardMs = 0;
   #triedMs = 0;
   #fetching = false;
@@ -125,7 +129,8 @@ export class Replica {
 
   /** Its own server is there again. */
   restarted(): void {
-    if (this.#style.gtid) this.#purge();
+    this.#purge();
+    this.#metSource = false;
     this.ioStarted = this.#style.startsItself;
     this.sqlStarted = this.#style.startsItself;
     this.sqlError = { code: 0, text: '' };
@@ -151,7 +156,7 @@ export class Replica {
     const reset = this.#style.gtid && this.io === 'Connecting';
     return {
       source: this.source.host,
-      sourceServerId: this.source.serverId,
+      sourceServerId: this.#metSource ? this.source.serverId : 0,
       io: this.io,
       sql: this.sqlStarted ? 'Yes' : 'No',
       ioError: this.io === 'Connecting' ? { code: 2003, text: 'cannot connect to the source' } : NO_ERROR,
@@ -159,7 +164,8 @@ export class Replica {
       delaySec: runs ? delaySec : null,
       received: reset ? { file: '', pos: 4 } : this.source.coordinates(this.received),
       applied: this.source.coordinates(this.applied),
-      receivedGtid: this.#style.gtid ? this.#receivedGtid() : null,
+      receivedGtid: this.#style.gtid ? this.#position(this.received) : null,
+      appliedGtid: this.#style.gtid ? this.#position(this.applied) : null,
       readAll: this.sqlStarted && this.relay.length === 0 && this.#timeline.nowMs - this.#emptySinceMs >= 100,
       purgesOnStart: this.#style.gtid,
     };
@@ -180,6 +186,7 @@ export class Replica {
     this.#triedMs = nowMs;
     if (!heard) return;
     this.#connected = true;
+    this.#metSource = true;
     this.#heardMs = nowMs;
     this.poke();
   }
@@ -234,19 +241,20 @@ export class Replica {
     this.#cancelApply = null;
   }
 
-  #receivedGtid(): string {
-    const highest = new Map(this.source.highestUpTo(this.applied));
-    for (const { write } of this.relay) highest.set(write.origin, write.seq);
-    return gtids(highest);
+  /** The last GTID of each domain before this place in the source's log. */
+  #position(place: number): string {
+    if (!this.#style.sharedDomain) return gtids(this.source.highestUpTo(place), this.#style);
+    const last = this.source.log[place - 1];
+    return last === undefined ? '' : gtids(new Map([[last.origin, last.seq]]), this.#style);
   }
 }
 
 const NO_ERROR = { code: 0, text: '' };
 
-/** MariaDB's spelling, each server with a domain of its own, as the docs recommend. */
-export function gtids(highest: ReadonlyMap<number, number>): string {
+/** MariaDB's spelling of the highest number of each server. */
+export function gtids(highest: ReadonlyMap<number, number>, { sharedDomain }: ReplicationStyle): string {
   return [...highest]
     .sort(([a], [b]) => a - b)
-    .map(([server, seq]) => `${server}-${server}-${seq}`)
+    .map(([server, seq]) => `${sharedDomain ? 0 : server}-${server}-${seq}`)
     .join(',');
 }

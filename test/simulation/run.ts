@@ -111,6 +111,7 @@ function planOf(chance: Chance): Plan {
     agents: chance.pick([1, 1, 2, 2, 3]),
     style: {
       gtid,
+      sharedDomain: gtid && chance.happens(0.4),
       startsItself: chance.happens(0.5),
       netTimeoutMs: chance.pick([4_000, 10_000, 60_000]),
       applyMs: chance.between(0.5, 5),

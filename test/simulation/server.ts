@@ -49,7 +49,6 @@ export interface SimServerParts {
   readonly life: Life;
   readonly target: SimHost;
   readonly network: Network;
-  readonly gtid: boolean;
   readonly connectTimeoutMs: number;
   /** The checkers look at each step at the moment when it begins. */
   readonly onStep: (step: Step) => void;
@@ -225,7 +224,7 @@ export class SimServer implements Server {
   }
 
   #facts(withinMs?: number): Promise<Facts> {
-    return this.#ask((host) => host.facts(this.#parts.gtid), withinMs);
+    return this.#ask((host) => host.facts(), withinMs);
   }
 
   /** One question and its answer. */

@@ -72,8 +72,8 @@ export class World {
     this.redis = new SimRedis(this.timeline, this.network, chance.stream('redis'));
     this.a = this.#newHost('A', 1);
     this.b = this.#newHost('B', 2);
-    this.a.replicateFrom(this.b, options.style);
-    this.b.replicateFrom(this.a, options.style);
+    this.a.replicateFrom(this.b);
+    this.b.replicateFrom(this.a);
     this.network.onChange = () => {
       this.redis.linksChanged();
       this.a.replica.poke();
@@ -155,6 +155,7 @@ export class World {
       host: name === 'A' ? this.pair.primary : this.pair.secondary,
       serverId,
       readOnly: name === 'B',
+      style: this.options.style,
       blocking: this.options.blocking,
       timeline: this.timeline,
       network: this.network,
@@ -200,15 +201,7 @@ export class World {
   #openServer(life: Life, address: string, onStep: (step: Step) => void): SimServer {
     const target = this.hostOf(address);
     if (target === null) throw new Error(`no host has the address ${address}`);
-    const { network, options } = this;
-    return new SimServer({
-      life,
-      target,
-      network,
-      gtid: options.style.gtid,
-      connectTimeoutMs: CONNECT_TIMEOUT_MS,
-      onStep,
-    });
+    return new SimServer({ life, target, network: this.network, connectTimeoutMs: CONNECT_TIMEOUT_MS, onStep });
   }
 
   #addClient(name: string, hosts: readonly SimHost[]): void {

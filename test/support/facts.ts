@@ -14,6 +14,7 @@ export function someReplication(changes: Partial<Replication> = {}): Replication
     received: { file: 'bin.000001', pos: 100 },
     applied: { file: 'bin.000001', pos: 100 },
     receivedGtid: null,
+    appliedGtid: null,
     readAll: true,
     purgesOnStart: false,
     ...changes,
