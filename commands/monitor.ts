@@ -60,7 +60,19 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
   const { servicemode, tryTimes, intervalMs } = pair;
   const loop = {
     name: pair.tag,
-    round: makeMonitorRound({ pair, servicemode, tryTimes, primary, secondary, store, clock, log, observer }),
+    round: makeMonitorRound({
+      pair,
+      servicemode,
+      tryTimes,
+      intervalMs,
+      connectTimeoutMs: pair.access.connectTimeoutMs,
+      primary,
+      secondary,
+      store,
+      clock,
+      log,
+      observer,
+    }),
     intervalMs,
     roundDeadlineMs: 2 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
     wake,

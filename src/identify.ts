@@ -6,6 +6,7 @@ import { FRESH_MS } from './core/death.ts';
 import { type DecideState, decide, FIRST_STATE } from './core/decide.ts';
 import type { Board, Decision, Policy } from './core/decision.ts';
 import type { Log } from './core/log.ts';
+import { type Attention, agree } from './core/observers.ts';
 import type { Host, Pair } from './core/pair.ts';
 import { otherHost } from './core/pair.ts';
 import type { Clock, Random } from './ops/clock.ts';
@@ -34,6 +35,7 @@ export interface IdentifyParts {
 export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?: number }> {
   const { pair, store, clock, log } = parts;
   let state: DecideState = FIRST_STATE;
+  let attention: Attention = new Map();
   let leads = false;
   let said = '';
   let policyWritten = false;
@@ -46,7 +48,9 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   return async () => {
     if (!(await leadOrFollow())) return {};
     const board = await store.board(pair.uniqsign);
-    const [primary = null, secondary = null] = await store.observations(pair.uniqsign, [pair.primary, pair.secondary]);
+    const sightings = await store.sightings(pair.uniqsign, [pair.primary, pair.secondary]);
+    const agreed = agree({ pair, sightings, attention, nowMs: clock.monotonic() });
+    attention = agreed.attention;
     // A board that fell behind what this process committed was emptied or restored: the servers decide, not the dump.
     const wentBack = (board.epoch?.number ?? 0) < highest;
     const failure = failureOf(board);
@@ -60,7 +64,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       pair,
       roles: wentBack ? null : board.roles,
       epoch: wentBack ? null : board.epoch,
-      observations: { primary, secondary },
+      observations: agreed.observations,
       policy: { tryTimes: parts.tryTimes, freshMs: FRESH_MS },
       failed,
       giveBack:
@@ -72,11 +76,12 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     });
     state = verdict.state;
     if (verdict.kind === 'keep') {
-      speak(verdict.reasons);
+      speak([...verdict.reasons, ...agreed.notes]);
       if (board.roles !== null && !wentBack && !policyWritten) await writePolicy(board);
       return {};
     }
-    const outcome = await commit(board, verdict.roles.active, verdict.reasons, verdict.kind);
+    const reasons = [...verdict.reasons, ...agreed.notes];
+    const outcome = await commit(board, verdict.roles.active, reasons, verdict.kind);
     if (failure !== null) givenBackBy = lastId;
     return outcome;
   };

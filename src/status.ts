@@ -2,9 +2,10 @@
 // Comes from commands/status.ts; reads store/store.ts and changes nothing.
 
 import type { Report } from './core/decision.ts';
-import type { Observation } from './core/observation.ts';
+import type { Observation, Seen, Sighting } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
+import { hears, heartbeatAdvice } from './core/witness.ts';
 import type { Store } from './store/store.ts';
 
 /** A status this old is shown with its age (contract). */
@@ -23,6 +24,18 @@ export interface HostStatus {
   readonly replcheck: string;
   /** Why the host could not be read; '' when it could. */
   readonly error: string;
+  /** Does its I/O thread still hear the other host? null: it is no witness. */
+  readonly hears: boolean | null;
+  /** Why it is a poor witness; '' when it is a good one, or none. */
+  readonly advice: string;
+}
+
+/** What one monitor found last. */
+interface ObserverStatus {
+  /** '' for a Perl monitor. */
+  readonly observer: string;
+  readonly ageSec: number;
+  readonly found: Readonly<Record<Host, Seen['kind']>>;
 }
 
 export interface PairStatus {
@@ -32,6 +45,8 @@ export interface PairStatus {
   readonly passive: HostStatus | null;
   /** The hosts as configured, shown while nobody has decided. */
   readonly undecided: readonly HostStatus[];
+  /** Every monitor that was here lately. */
+  readonly observers: readonly ObserverStatus[];
   readonly epoch: number | null;
   /** What the agents made of the epoch. */
   readonly report: Pick<Report, 'outcome' | 'why' | 'agent' | 'atMs'> | null;
@@ -43,6 +58,7 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
   const hosts = board.roles === null ? [pair.primary, pair.secondary] : [board.roles.active, board.roles.passive];
   const observations = await store.observations(pair.uniqsign, hosts);
   const statuses = hosts.map((host, index) => hostStatus(host, observations[index] ?? null, nowMs));
+  const sightings = await store.sightings(pair.uniqsign, hosts);
   const [active = null, passive = null] = board.roles === null ? [] : statuses;
   return {
     tag: pair.tag,
@@ -50,6 +66,7 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     active,
     passive,
     undecided: board.roles === null ? statuses : [],
+    observers: sightings.map((sighting) => observerStatus(sighting, nowMs)),
     epoch: board.epoch?.number ?? null,
     report: reportOf(board.report, board.epoch?.id),
   };
@@ -62,24 +79,35 @@ function reportOf(report: Report | null, epochId: string | undefined): PairStatu
   return { outcome, why, agent, atMs };
 }
 
+function observerStatus({ observer, observations }: Sighting, nowMs: number): ObserverStatus {
+  const newestMs = Math.max(...observations.map(({ atMs }) => atMs));
+  const found = Object.fromEntries(observations.map(({ host, evidence }) => [host, evidence.kind]));
+  return { observer, ageSec: ageSec(newestMs, nowMs), found };
+}
+
+function ageSec(atMs: number, nowMs: number): number {
+  return Math.max(0, Math.floor((nowMs - atMs) / 1000));
+}
+
 function hostStatus(host: Host, observation: Observation | null, nowMs: number): HostStatus {
+  const unread = { host, readonly: -1, replcheck: 'Error', hears: null, advice: '' } as const;
   if (observation === null) {
-    return { host, state: 'unknown', ageSec: null, readonly: -1, replcheck: 'Error', error: 'no status on the board' };
+    return { ...unread, state: 'unknown', ageSec: null, error: 'no status on the board' };
   }
-  const { evidence } = observation;
-  const ageSec = Math.max(0, Math.floor((nowMs - observation.atMs) / 1000));
-  const state = isAlive(evidence) ? 'alive' : 'dead';
+  const { evidence, atMs } = observation;
+  const seen = { state: isAlive(evidence) ? 'alive' : 'dead', ageSec: ageSec(atMs, nowMs) } as const;
   if (evidence.kind !== 'answered') {
-    return { host, state, ageSec, readonly: -1, replcheck: 'Error', error: evidence.failure.message };
+    return { ...unread, ...seen, error: evidence.failure.message };
   }
-  const { readOnly, replicationOk, delaySec } = evidence.facts;
+  const { readOnly, replicationOk, delaySec, hearing } = evidence.facts;
   return {
     host,
-    state,
-    ageSec,
+    ...seen,
     readonly: readOnly === null ? -1 : readOnly ? 1 : 0,
     replcheck: !replicationOk ? 'Error' : delaySec > 0 ? `Delay ${Math.ceil(delaySec)} Seconds` : 'OK',
     error: '',
+    hears: hearing === null ? null : hears(hearing),
+    advice: hearing === null ? '' : (heartbeatAdvice(hearing.heartbeatMs) ?? ''),
   };
 }
 
@@ -96,6 +124,9 @@ function pairLines({ tag, active, passive, undecided, report }: PairStatus): str
     lines.push('  no active yet', ...undecided.map((status) => `  +- undecided: ${hostText(status)}`));
   }
   if (report !== null && report.outcome !== 'opened') lines.push(`  ${report.outcome}: ${report.why}`);
+  for (const status of [active, passive, ...undecided]) {
+    if (status !== null && status.advice !== '') lines.push(`  note: ${status.host}: ${status.advice}`);
+  }
   return lines;
 }
 

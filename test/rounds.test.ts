@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type AgentParts, makeAgentRound } from '../src/agent.ts';
 import { MmmError } from '../src/core/errors.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
-import { makeMonitorRound } from '../src/monitor.ts';
+import { type MonitorParts, makeMonitorRound } from '../src/monitor.ts';
 import { decodeMessage } from '../src/store/wire.ts';
 import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
 import { failure } from './support/facts.ts';
@@ -29,17 +29,21 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
   board.subscribe((channel, payload) => {
     if (channel === TOPIC) messages.push(payload);
   });
-  const monitor = makeMonitorRound({
+  const monitorParts: MonitorParts = {
     pair,
     servicemode: 1,
     tryTimes: 2,
+    intervalMs: 1_000,
+    connectTimeoutMs: 1_000,
     primary: a,
     secondary: b,
     store,
     clock,
     log,
     observer: 'monitor-1',
-  });
+  };
+  const observing = makeMonitorRound(monitorParts);
+  const monitor = (lateMs = 0) => observing(new AbortController().signal, { lateMs });
   const identifyParts: IdentifyParts = {
     pair,
     tryTimes: 2,
@@ -83,7 +87,7 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
       await clock.advance(10);
     }
   };
-  const parts = { identifyParts, agentParts };
+  const parts = { monitorParts, identifyParts, agentParts };
   return {
     pair,
     clock,
@@ -170,6 +174,154 @@ describe('a death that the replica has not noticed yet', () => {
     const round = world.monitor();
     await world.clock.advance(1_000);
     expect(await round).toEqual({});
+  });
+});
+
+/** A monitor's round in which time passes, while the replica hears a heartbeat each half second, or does not. */
+async function look({ clock }: ReturnType<typeof aWorld>, round: () => Promise<unknown>, beats: () => void = () => {}) {
+  let looked = false;
+  const looking = round().finally(() => {
+    looked = true;
+  });
+  for (let passedMs = 0; !looked && passedMs < 10_000; passedMs += 50) {
+    if (passedMs % 500 === 450) beats();
+    await clock.advance(50);
+  }
+  await looking;
+}
+
+async function runBeside(world: ReturnType<typeof aWorld>, rounds: number, beats: () => void = () => {}) {
+  for (let count = 0; count < rounds; count++) {
+    await look(world, () => world.monitor(), beats);
+    await world.identify();
+    await world.act();
+    beats();
+    await world.clock.advance(1_000);
+  }
+}
+
+describe('the second opinion', () => {
+  const active = async ({ store, pair }: ReturnType<typeof aWorld>) => (await store.board(pair.uniqsign)).roles?.active;
+
+  it.each(['silent', 'refused'] as const)(
+    'keeps the role where it is while the passive still hears an active that is %s',
+    async (kind) => {
+      const world = aWorld();
+      await runBeside(world, 3, () => world.b.hear());
+      world.a.down = failure(kind);
+      await runBeside(world, 10, () => world.b.hear());
+      expect(await active(world)).toBe(PRIMARY);
+      expect(world.b.did).toEqual([]);
+      expect(world.log.lines.join()).toContain(`the managers alone are cut off from ${PRIMARY}`);
+    },
+  );
+
+  it('moves it in the very round in which the passive has heard nothing for long enough', async () => {
+    const world = aWorld();
+    await runBeside(world, 3, () => world.b.hear());
+    world.a.freeze();
+    const sinceMs = world.clock.monotonic();
+    // The last sign of life is as old as the last round: one second.
+    await runBeside(world, 2);
+    expect(await active(world)).toBe(SECONDARY);
+    expect(world.log.lines.findLast((line) => line.includes('decided:'))).toContain('has heard nothing');
+    expect(world.clock.monotonic() - sinceMs).toBeLessThan(4_000);
+  });
+
+  it('moves it at once when the passive, cut off for long from an active that it heard, hears it no more', async () => {
+    const world = aWorld();
+    world.a.down = null;
+    await runBeside(world, 3, () => world.b.hear());
+    world.a.freeze();
+    await runBeside(world, 20, () => world.b.hear());
+    expect(await active(world)).toBe(PRIMARY);
+    await runBeside(world, 1);
+    expect(await active(world)).toBe(SECONDARY);
+  });
+
+  it.each([
+    ['has its threads stopped for a backup', { io: 'No', sql: 'No' }],
+    ['replicates from somebody else', { source: '10.9.9.9:3308', sourceServerId: 9 }],
+  ] as const)('does not count when the passive %s', async (_name, changes) => {
+    const world = aWorld();
+    await runBeside(world, 3, () => world.b.hear());
+    const { replication } = world.b.facts;
+    if (replication !== null) world.b.facts = { ...world.b.facts, replication: { ...replication, ...changes } };
+    world.a.freeze();
+    await runBeside(world, 2, () => world.b.hear());
+    expect(await active(world)).toBe(SECONDARY);
+  });
+
+  it('does not look at the writable host again and again because the passive is gone', async () => {
+    const world = aWorld();
+    await runBeside(world, 3);
+    world.b.freeze();
+    let looks = 0;
+    const { probe } = world.a;
+    world.a.probe = async () => {
+      looks += 1;
+      return probe.call(world.a);
+    };
+    await world.monitor();
+    await world.monitor();
+    await world.monitor();
+    expect(looks).toBe(3);
+  });
+
+  it('tells once that heartbeats are too rare, and again when that was changed in vain', async () => {
+    const world = aWorld();
+    const period = (periodMs: number) => {
+      const { replication } = world.b.facts;
+      if (replication !== null) {
+        world.b.facts = { ...world.b.facts, replication: { ...replication, heartbeats: { received: 0, periodMs } } };
+      }
+    };
+    const told = () => world.log.lines.filter((line) => line.includes('MASTER_HEARTBEAT_PERIOD')).length;
+    period(30_000);
+    await runBeside(world, 3);
+    expect(told()).toBe(1);
+    period(1_000);
+    await runBeside(world, 1);
+    period(1_800_000);
+    await runBeside(world, 2);
+    expect(told()).toBe(2);
+  });
+});
+
+describe('several monitors', () => {
+  it('take the role from a host only when most of them miss it', async () => {
+    const world = aWorld();
+    await world.run(3);
+    const blind = { ...world.monitorParts, observer: 'monitor-2', primary: fakePair().a, secondary: world.b };
+    blind.primary.freeze();
+    const round = makeMonitorRound(blind);
+    const other = () => look(world, () => round(new AbortController().signal, { lateMs: 0 }));
+    for (let count = 0; count < 6; count++) {
+      await other();
+      await world.run(1);
+    }
+    expect(world.b.did).toEqual([]);
+    expect(world.log.lines.join()).toContain('1 of 2 monitors find 10.0.0.5:3308 alive (not so monitor-2: silent)');
+    world.a.freeze();
+    for (let count = 0; count < 3; count++) {
+      await other();
+      await world.run(1);
+    }
+    expect(writable(world)).toContain(SECONDARY);
+  });
+});
+
+describe('a monitor that was frozen itself', () => {
+  it('drops what it saw meanwhile and looks again at once', async () => {
+    const world = aWorld();
+    await world.run(3);
+    const before = await world.store.observations(world.pair.uniqsign, [PRIMARY, SECONDARY]);
+    world.a.freeze();
+    expect(await world.monitor(501)).toEqual({ nextMs: 0 });
+    expect(await world.store.observations(world.pair.uniqsign, [PRIMARY, SECONDARY])).toEqual(before);
+    await world.monitor(500);
+    const [primary] = await world.store.observations(world.pair.uniqsign, [PRIMARY]);
+    expect(primary).toMatchObject({ goneLooks: 1, evidence: { kind: 'silent' } });
   });
 });
 
@@ -498,7 +650,8 @@ describe('the agent, with the other host', () => {
 
   it('starts an I/O thread that it stopped for a drain, even when the board was emptied meanwhile', async () => {
     const world = aWorld();
-    await world.run(2);
+    // Long enough for the replica, which hears nothing here, not to count as hearing.
+    await world.run(3);
     world.a.freeze();
     await world.decide();
     world.b.beforeStep = (step) => {

@@ -3,6 +3,7 @@
 
 import type { Failure, Observation, SeenFacts, ThreadState } from './observation.ts';
 import type { Host } from './pair.ts';
+import { hearingWindowMs, hears } from './witness.ts';
 
 /** A status older than this is not used (contract: 30 s). */
 export const FRESH_MS = 30_000;
@@ -27,6 +28,8 @@ export interface Unreachable extends Judged {
   readonly verdict: 'dead' | 'silent';
   /** What was seen, as a clause to put in brackets: "refused, connection broke". */
   readonly detail: string;
+  /** The other host still hears it, so it is alive and the managers alone are cut off from it: which one, and how. */
+  readonly stillHeard: string | null;
 }
 
 /**
@@ -69,9 +72,11 @@ export function judge({ host, observation, other, freshMs, nowMs }: Sight): Judg
     case 'unreadable':
       return { verdict: 'unreadable', host, reason: `${host} is alive: ${signOfLife(evidence.failure)}` };
     case 'silent':
-      return silent(host, `silent: ${evidence.failure.message}`);
+      return silent(host, `silent: ${evidence.failure.message}`, other);
     case 'refused':
       return refused(host, observation.connectionBroke, other);
+    default:
+      return evidence satisfies never;
   }
 }
 
@@ -82,18 +87,25 @@ export function judge({ host, observation, other, freshMs, nowMs }: Sight): Judg
  */
 function refused(host: Host, connectionBroke: boolean, other: Observation | null): Unreachable {
   if (!connectionBroke) {
-    return silent(host, 'refused, no connection broke');
+    return silent(host, 'refused, no connection broke', other);
   }
-  const io = ioThread(other);
-  if (io === 'Yes') {
-    return silent(host, 'refused, connection broke, but the other host still hears it');
+  if (ioThread(other) === 'Yes') {
+    return silent(host, "refused, connection broke, but the other host's I/O thread runs", other);
   }
   const detail = 'refused, connection broke';
-  return { verdict: 'dead', host, detail, reason: `${host} is dead (${detail})` };
+  return { verdict: 'dead', host, detail, stillHeard: null, reason: `${host} is dead (${detail})` };
 }
 
-function silent(host: Host, detail: string): Unreachable {
-  return { verdict: 'silent', host, detail, reason: `${host} is unreachable (${detail})` };
+function silent(host: Host, detail: string, other: Observation | null): Unreachable {
+  const stillHeard = whoHears(other);
+  return { verdict: 'silent', host, detail, stillHeard, reason: `${host} is unreachable (${detail})` };
+}
+
+/** The sentence does not hold the age itself: one that is said at each round should not be news at each round. */
+function whoHears(other: Observation | null): string | null {
+  const hearing = other?.evidence.kind === 'answered' ? other.evidence.facts.hearing : null;
+  if (other === null || !hears(hearing)) return null;
+  return `${other.host} got an event or a heartbeat from it within ${hearingWindowMs(hearing.heartbeatMs) / 1000} s`;
 }
 
 function ioThread(observation: Observation | null): ThreadState | null {

@@ -97,9 +97,11 @@ export function decide(input: DecideInput): Decided {
   if (!isKnown(primary) || !isKnown(secondary)) {
     return keep(scene, whyUnknown([primary, secondary]));
   }
-  return scene.roles === null
-    ? findActive(scene, { primary, secondary })
-    : followRules(scene, scene.roles, { primary, secondary });
+  const decided =
+    scene.roles === null
+      ? findActive(scene, { primary, secondary })
+      : followRules(scene, scene.roles, { primary, secondary });
+  return unlessHeard(scene, [primary, secondary], decided);
 }
 
 function judgeBoth({ pair, observations, policy, nowMs }: DecideInput): ByHost<Judgement> {
@@ -185,7 +187,7 @@ function isKnown(judgement: Judgement): judgement is Known {
   return judgement.verdict === 'answers' || isGone(judgement);
 }
 
-function isGone(judgement: Judgement): judgement is Unreachable {
+function isGone<T extends Judgement>(judgement: T): judgement is T & Unreachable {
   return judgement.verdict === 'dead' || judgement.verdict === 'silent';
 }
 
@@ -262,6 +264,25 @@ function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Dec
   return confirm(scene, active, race.winner, race.why);
 }
 
+/**
+ * A host that its passive still hears is alive: the managers alone are cut off from it, and its clients may not be. Without a fence
+ * that reaches it nothing may be opened beside it (S1). The rounds go on counting, so that its death is noticed at once.
+ */
+function unlessHeard(scene: Scene, hosts: readonly Known[], decided: Decided): Decided {
+  const heard = hosts.filter(isGone).find(({ stillHeard }) => stillHeard !== null);
+  if (decided.kind !== 'change' || heard === undefined) return decided;
+  return {
+    kind: 'keep',
+    roles: scene.roles,
+    reasons: [
+      ...scene.notes,
+      `the managers alone are cut off from ${heard.host}: ${heard.stillHeard}, so it is alive and nothing changes`,
+      heard.reason,
+    ],
+    state: decided.state,
+  };
+}
+
 interface Race {
   readonly winner: Host | null;
   /** Why it, or nobody, wins: what bars the others, and what the operator should know although it bars nobody. */
@@ -314,7 +335,12 @@ function caveats(best: Known, other: Known): string[] {
   } else if (!facts.replicationOk) {
     said.push(`${host}'s replication is in error, as may be expected while ${other.host} is unreachable`);
   }
-  if (facts.io === 'Yes') {
+  if (other.stillHeard !== null) {
+    said.push(`${other.stillHeard}: the network from here may be at fault`);
+  } else if (facts.hearing !== null) {
+    const silentSec = Math.floor(facts.hearing.silentMs / 1000);
+    said.push(`${host} has heard nothing from ${other.host} for ${silentSec} s, though its I/O thread still runs`);
+  } else if (facts.io === 'Yes') {
     said.push(`${host} may still hear ${other.host} (its I/O thread runs): the network from here may be at fault`);
   }
   return said;
@@ -354,7 +380,10 @@ function confirm(scene: Scene, from: Host | null, to: Host, why: readonly string
   const before = scene.state.pending;
   const epochId = epoch?.id ?? null;
   const goesOn = before !== null && before.to === to && before.from === from && before.epochId === epochId;
-  const rounds = (goesOn ? before.rounds : 0) + (scene.newRound ? 1 : 0);
+  const counted = (goesOn ? before.rounds : 0) + (scene.newRound ? 1 : 0);
+  // The monitors count, too, how often in a row they missed a host: of several, each has its own rounds.
+  const { primary, secondary } = scene.input.observations;
+  const rounds = Math.max(counted, primary?.goneLooks ?? 0, secondary?.goneLooks ?? 0);
   const state = { ...scene.state, pending: { to, from, epochId, rounds } };
   if (rounds >= policy.tryTimes) {
     // The count stays: a commit that fails is decided again at once, and one that succeeds ends it.

@@ -2,7 +2,7 @@
 // Chosen once per connection by connection.ts; used by facts.ts, steps.ts and accounts.ts.
 
 import { formatGtids, joinGtids, parseGtids } from '../core/gtid.ts';
-import type { Coordinates, Replication, ThreadError, ThreadState } from '../core/observation.ts';
+import type { Coordinates, Heartbeats, Replication, ThreadError, ThreadState } from '../core/observation.ts';
 import { oneLine } from './evidence.ts';
 import { number, type Row, text } from './row.ts';
 
@@ -12,6 +12,8 @@ export interface Dialect {
   readonly name: string;
   /** Columns of one SELECT about what the server has executed and how it applies; read by `readGtid` and `isParallel`. */
   readonly progressColumns: string;
+  /** More columns of that SELECT, which say what the I/O thread heard while there was nothing to replicate; too dear for a wait. */
+  readonly heartbeatColumns: readonly string[];
   readGtid(row: Row): string | null;
   /** Several threads apply: then the SQL thread has read, not applied, when it says that it has read everything. */
   isParallel(row: Row): boolean;
@@ -49,6 +51,9 @@ type Version = readonly [number, number, number];
 function mariadbDialect(version: Version): Dialect {
   return {
     ...words('SLAVE', 'MASTER STATUS'),
+    // Unlike SHOW SLAVE STATUS it counts heartbeats, in columns of its own.
+    replicationStatement: 'SHOW ALL SLAVES STATUS',
+    heartbeatColumns: [],
     flavour: 'mariadb',
     name: `MariaDB ${version[0]}.${version[1]}`,
     progressColumns: `@@global.gtid_binlog_state AS binlog_state, @@global.gtid_slave_pos AS slave_pos,
@@ -57,12 +62,14 @@ function mariadbDialect(version: Version): Dialect {
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
     statusTable: 'information_schema.GLOBAL_STATUS',
     readReplication: (rows, progress) => {
-      const row = rows[0];
+      // The connection without a name is the one that START SLAVE and its like mean.
+      const row = rows.find((connection) => text(connection, 'Connection_name') === '');
       if (row === undefined) return null;
       const usesGtid = !['', 'No'].includes(text(row, 'Using_Gtid'));
       return replication(row, {
         receivedGtid: usesGtid ? text(row, 'Gtid_IO_Pos') : null,
         appliedGtid: usesGtid ? text(progress, 'slave_pos') : null,
+        heartbeats: heartbeats(row, 'Slave_received_heartbeats', 'Slave_heartbeat_period'),
         purgesOnStart: usesGtid,
       });
     },
@@ -87,6 +94,17 @@ function mysqlDialect(version: Version): Dialect {
     name: `MySQL ${version[0]}.${version[1]}`,
     progressColumns: `@@global.gtid_mode AS gtid_mode, @@global.gtid_executed AS gtid_executed,
       @@global.${workers} AS workers`,
+    heartbeatColumns: isAtLeast(version, [5, 7, 0])
+      ? [
+          `(SELECT MAX(COUNT_RECEIVED_HEARTBEATS) FROM performance_schema.replication_connection_status
+            WHERE CHANNEL_NAME = '') AS heartbeats`,
+          `(SELECT MAX(HEARTBEAT_INTERVAL) FROM performance_schema.replication_connection_configuration
+            WHERE CHANNEL_NAME = '') AS heartbeat_sec`,
+        ]
+      : [
+          statusColumn('Slave_received_heartbeats', 'heartbeats'),
+          statusColumn('Slave_heartbeat_period', 'heartbeat_sec'),
+        ],
     readGtid: (row) => (text(row, 'gtid_mode') === 'ON' ? text(row, 'gtid_executed').replace(/\s+/g, '') : null),
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
     statusTable: isAtLeast(version, [5, 7, 0])
@@ -98,7 +116,12 @@ function mysqlDialect(version: Version): Dialect {
       // Only `ON` promises that every transaction has a GTID; in the modes between, the sets are not the whole truth.
       const receivedGtid =
         text(progress, 'gtid_mode') === 'ON' ? text(row, 'Retrieved_Gtid_Set').replace(/\s+/g, '') : null;
-      return replication(row, { receivedGtid, appliedGtid: null, purgesOnStart: false });
+      return replication(row, {
+        receivedGtid,
+        appliedGtid: null,
+        heartbeats: heartbeats(progress, 'heartbeats', 'heartbeat_sec'),
+        purgesOnStart: false,
+      });
     },
     adminPrivileges: ['SUPER', 'CONNECTION_ADMIN', 'SYSTEM_VARIABLES_ADMIN', 'REPLICATION SLAVE'],
     sparesAcknowledgementWaiters: false,
@@ -107,6 +130,10 @@ function mysqlDialect(version: Version): Dialect {
     accountStatement: `SELECT User AS user, Host AS host, account_locked = 'Y' AS locked, 0 AS role FROM mysql.user
       ORDER BY User, Host`,
   };
+}
+
+function statusColumn(variable: string, column: string): string {
+  return `(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '${variable}') AS ${column}`;
 }
 
 /** The statements that only changed their words. */
@@ -121,7 +148,9 @@ function words(replica: 'SLAVE' | 'REPLICA', binlogStatus: string) {
   };
 }
 
-function replication(row: Row, gtid: Pick<Replication, 'receivedGtid' | 'appliedGtid' | 'purgesOnStart'>): Replication {
+type Special = Pick<Replication, 'receivedGtid' | 'appliedGtid' | 'heartbeats' | 'purgesOnStart'>;
+
+function replication(row: Row, special: Special): Replication {
   return {
     source: `${either(row, 'Source_Host', 'Master_Host')}:${either(row, 'Source_Port', 'Master_Port')}`,
     sourceServerId: Number(either(row, 'Source_Server_Id', 'Master_Server_Id')),
@@ -141,8 +170,14 @@ function replication(row: Row, gtid: Pick<Replication, 'receivedGtid' | 'applied
     readAll: /^(?:Slave|Replica) has read all relay log/.test(
       either(row, 'Replica_SQL_Running_State', 'Slave_SQL_Running_State'),
     ),
-    ...gtid,
+    ...special,
   };
+}
+
+/** null where the server was not asked. */
+function heartbeats(row: Row, count: string, seconds: string): Heartbeats | null {
+  const [received, periodSec] = [number(row, count), number(row, seconds)];
+  return received === null || periodSec === null ? null : { received, periodMs: Math.round(periodSec * 1000) };
 }
 
 function either(row: Row, now: string, before: string): string {

@@ -76,7 +76,7 @@ export async function readFacts(look: Look): Promise<Facts> {
           AND USER NOT IN ('event_scheduler', 'system user') AND COMMAND NOT LIKE 'Binlog Dump%'
           AND DB IS NOT NULL AND LOWER(DB) NOT IN (?)
           AND BINARY USER NOT IN (?)) AS connections,
-        ${dialect.progressColumns}`,
+        ${[dialect.progressColumns, ...dialect.heartbeatColumns].join(', ')}`,
     // NOT IN () is a syntax error; a user's name is never empty here, because '' is anonymous and counts as the application's.
     [SYSTEM_SCHEMAS, look.excludeUsers.length === 0 ? ['system user'] : look.excludeUsers],
   );

@@ -4,7 +4,7 @@
 import type { Redis } from 'ioredis';
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
 import type { MmmError } from '../core/errors.ts';
-import type { Observation } from '../core/observation.ts';
+import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
 import type { LinkTimes } from './link.ts';
 import { Link } from './link.ts';
@@ -27,10 +27,12 @@ import {
   encodePolicy,
   encodeReport,
   encodeRoles,
+  encodeSighting,
   foundPairOf,
   guardFor,
   keysOf,
   MODE_PATTERN,
+  sightingsOf,
   tellingOnce,
   uniqsignOfModeKey,
 } from './wire.ts';
@@ -88,12 +90,26 @@ class RedisStore implements Store {
     );
   }
 
-  async putObservations(uniqsign: string, observations: readonly Observation[]): Promise<void> {
+  async putSighting(uniqsign: string, sighting: Sighting): Promise<void> {
     const keys = keysOf(uniqsign);
+    const { field, value, oldestMs, ttlMs } = encodeSighting(sighting);
     await this.#transact({
-      writes: observations.map((seen) => hash(keys.check(seen.host), encodeObservation(seen))),
+      writes: [
+        ...sighting.observations.map((seen) => hash(keys.check(seen.host), encodeObservation(seen))),
+        { key: keys.observers, kind: 'dated', values: [field, value, String(oldestMs), String(ttlMs)] },
+      ],
       messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
     });
+  }
+
+  async sightings(uniqsign: string, hosts: readonly Host[]): Promise<Sighting[]> {
+    const keys = keysOf(uniqsign);
+    const names = [...hosts.map(keys.check), keys.observers];
+    const kinds = names.map(() => 'hash');
+    const [observers = new Map(), ...checks] = list(await this.#eval(READ, names, kinds))
+      .map(fieldsOf)
+      .reverse();
+    return sightingsOf(uniqsign, { hosts, checks: checks.reverse(), observers }, this.#take);
   }
 
   async observations(uniqsign: string, hosts: readonly Host[]): Promise<(Observation | null)[]> {
@@ -346,7 +362,7 @@ class RedisStore implements Store {
 
 interface Write {
   readonly key: string;
-  readonly kind: 'hash' | 'string' | 'del';
+  readonly kind: 'hash' | 'dated' | 'string' | 'del';
   readonly values: readonly string[];
 }
 

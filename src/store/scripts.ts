@@ -31,7 +31,8 @@ return answer
 
 /**
  * Compares, writes, publishes: all or nothing. KEYS: the guard's hash, then the keys to write. ARGV: the guard's fields and the values
- * that they must have ('' for absent); for each key `hash` with its fields, `string` with its value, or `del`; channels and payloads.
+ * that they must have ('' for absent); for each key `hash` with its fields, `string` with its value, `del`, or `dated` (a hash whose
+ * values begin with a number: field, value, the least number that stays, and for how many ms the key lasts); channels and payloads.
  * Answers 1, or 0 when the guard did not hold.
  */
 export const TRANSACT = `${PRELUDE}
@@ -46,7 +47,7 @@ local writes = {}
 for i = 2, #KEYS do
   local kind = take()
   if kind ~= 'del' then
-    wrong = wrongType(KEYS[i], kind)
+    wrong = wrongType(KEYS[i], kind == 'dated' and 'hash' or kind)
     if wrong then return wrong end
   end
   writes[i] = { kind = kind, values = kind ~= 'del' and takeMany() or nil }
@@ -55,6 +56,15 @@ local messages = takeMany()
 for i = 2, #KEYS do
   local write = writes[i]
   if write.kind == 'hash' then redis.call('HMSET', KEYS[i], unpack(write.values))
+  elseif write.kind == 'dated' then
+    local field, value, least, ttl = unpack(write.values)
+    local entries = redis.call('HGETALL', KEYS[i])
+    for j = 1, #entries, 2 do
+      local date = tonumber(string.match(entries[j + 1], '^%d+'))
+      if not date or date < tonumber(least) then redis.call('HDEL', KEYS[i], entries[j]) end
+    end
+    redis.call('HSET', KEYS[i], field, value)
+    redis.call('PEXPIRE', KEYS[i], ttl)
   elseif write.kind == 'string' then redis.call('SET', KEYS[i], write.values[1])
   else redis.call('DEL', KEYS[i]) end
 end

@@ -2,7 +2,7 @@
 // Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
 
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
-import type { Observation } from '../core/observation.ts';
+import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
 
 /** What can be listened to: our own wake-ups after observations and decisions, and the contract's message. */
@@ -26,9 +26,11 @@ export interface FoundPair {
 export interface Store {
   /** monitor: writes servicemode, primaryhost, secondaryhost, members from the configuration where they differ. True when it wrote. */
   describe(pair: Pair, servicemode: 0 | 1): Promise<boolean>;
-  /** monitor: writes the `-check` hashes in one step and publishes the `observed` wake-up. */
-  putObservations(uniqsign: string, observations: readonly Observation[]): Promise<void>;
-  /** The last observation of each host; null where there is none or it cannot be understood (then `garbage` was told). */
+  /** monitor: writes the `-check` hashes and its own sighting in one step, and publishes the `observed` wake-up. */
+  putSighting(uniqsign: string, sighting: Sighting): Promise<void>;
+  /** What each monitor that was here lately found last, by name. */
+  sightings(uniqsign: string, hosts: readonly Host[]): Promise<Sighting[]>;
+  /** The last observation of each host, whoever made it; null where there is none or it cannot be understood (then `garbage` was told). */
   observations(uniqsign: string, hosts: readonly Host[]): Promise<(Observation | null)[]>;
   board(uniqsign: string): Promise<Board>;
   /**

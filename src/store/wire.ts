@@ -3,7 +3,7 @@
 // Comes from store/redis.ts; the nouns are those of core/. docs of the outside: the keys and the message of the Perl mmm-manager.
 
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
-import type { Failure, Observation, Seen, SeenFacts, ThreadState } from '../core/observation.ts';
+import type { Failure, Hearing, Observation, Seen, SeenFacts, Sighting, ThreadState } from '../core/observation.ts';
 import { isAlive } from '../core/observation.ts';
 import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
 import { parseHost } from '../core/pair.ts';
@@ -29,6 +29,8 @@ export function keysOf(uniqsign: string) {
     secondaryhost: `${prefix}-secondaryhost`,
     members: `${prefix}-members`,
     check: (host: Host) => `${prefix}-${host}-check`,
+    /** What each of several monitors found last, a field for each; `check` is the last one's alone. */
+    observers: `${prefix}-observers`,
     mode: `${prefix}-mode`,
     master: `${prefix}-master`,
     /** The decision's number, id, active, reasons and date. */
@@ -115,6 +117,9 @@ export function encodeObservation(observation: Observation): Fields {
     ['broke', observation.connectionBroke ? '1' : '0'],
     ['io', facts?.io ?? ''],
     ['sql', facts?.sql ?? ''],
+    ['gone_looks', String(observation.goneLooks)],
+    ['heard_ms', facts?.hearing ? String(Math.round(facts.hearing.silentMs)) : ''],
+    ['heartbeat_ms', facts?.hearing ? String(Math.round(facts.hearing.heartbeatMs)) : ''],
   ]);
 }
 
@@ -135,6 +140,7 @@ export function decodeObservation(host: Host, fields: Fields): Decoded<Observati
       atMs: own?.atMs ?? lastCheckSec * 1000,
       observer: own?.observer ?? '',
       connectionBroke: own?.broke ?? false,
+      goneLooks: own?.goneLooks ?? 0,
     };
   });
 }
@@ -153,6 +159,7 @@ function answered(fields: Fields, ours: boolean): Seen {
     connections: integer(fields, 'conn_nums', -1),
     io: ours ? thread(fields, 'io') : null,
     sql: ours ? thread(fields, 'sql') : null,
+    hearing: ours ? hearing(fields) : null,
   };
   return { kind: 'answered', facts };
 }
@@ -181,6 +188,7 @@ function ownFields(fields: Fields, contract: { alive: boolean; lastCheckSec: num
     atMs,
     observer: fields.get('observer') ?? '',
     broke: fields.get('broke') === '1',
+    goneLooks: count(fields, 'gone_looks') ?? 0,
     failure:
       kind === 'answered'
         ? undefined
@@ -191,6 +199,83 @@ function ownFields(fields: Fields, contract: { alive: boolean; lastCheckSec: num
 function thread(fields: Fields, name: string): ThreadState | null {
   const states: readonly ThreadState[] = ['Yes', 'No', 'Connecting'];
   return states.find((state) => state === fields.get(name)) ?? null;
+}
+
+function hearing(fields: Fields): Hearing | null {
+  const [silentMs, heartbeatMs] = [count(fields, 'heard_ms'), count(fields, 'heartbeat_ms')];
+  return silentMs === null || heartbeatMs === null ? null : { silentMs, heartbeatMs };
+}
+
+/** null for what an older monitor did not write. */
+function count(fields: Fields, name: string): number | null {
+  const value = fields.get(name) ?? '';
+  return /^[0-9]{1,15}$/.test(value) ? Number(value) : null;
+}
+
+/** A monitor that has not been heard of for so long is forgotten by the next one that writes. */
+const FORGOTTEN_MS = 600_000;
+
+/** One monitor's field among those of all, with what the script needs in order to drop those that are gone. */
+export function encodeSighting(sighting: Sighting) {
+  const atMs = Math.max(...sighting.observations.map((seen) => Math.floor(seen.atMs)));
+  const hosts = sighting.observations.map((seen) => [seen.host, Object.fromEntries(encodeObservation(seen))] as const);
+  const content = { again_ms: sighting.againMs, hosts: Object.fromEntries(hosts) };
+  return {
+    field: sighting.observer,
+    value: `${atMs} ${JSON.stringify(content)}`,
+    oldestMs: atMs - FORGOTTEN_MS,
+    ttlMs: FORGOTTEN_MS,
+  };
+}
+
+function decodeSighting(observer: string, value: string, hosts: readonly Host[]): Decoded<Sighting> {
+  try {
+    // Not checked by the compiler: every part is looked at below.
+    const content: unknown = JSON.parse(value.slice(value.indexOf(' ') + 1));
+    const found = hosts.flatMap((host) => {
+      const fields = member(member(content, 'hosts'), host);
+      const texts = Object.entries(fields ?? {}).filter(
+        (entry): entry is [string, string] => typeof entry[1] === 'string',
+      );
+      const { value: seen, garbage } = decodeObservation(host, new Map(texts));
+      if (garbage !== null) throw new Garbled(`${host}: ${garbage}`);
+      return seen ?? [];
+    });
+    const againMs = member(content, 'again_ms');
+    return {
+      value: { observer, observations: found, againMs: typeof againMs === 'number' ? againMs : null },
+      garbage: null,
+    };
+  } catch (error) {
+    if (error instanceof Garbled || error instanceof SyntaxError) return { value: null, garbage: error.message };
+    throw error;
+  }
+}
+
+function member(value: unknown, name: string): object | number | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const found: unknown = Object.entries(value).find(([key]) => key === name)?.[1];
+  return typeof found === 'object' || typeof found === 'number' ? found : null;
+}
+
+/** What every monitor of the pair says, by name. One that writes only the contract's hashes (a Perl one, an older one) has a say, too. */
+export function sightingsOf(
+  uniqsign: string,
+  raw: { hosts: readonly Host[]; checks: readonly Fields[]; observers: Fields },
+  take: Take,
+): Sighting[] {
+  const keys = keysOf(uniqsign);
+  const named = [...raw.observers].flatMap(
+    ([observer, value]) => take(`${keys.observers} ${observer}`, decodeSighting(observer, value, raw.hosts)) ?? [],
+  );
+  const others = new Map<string, Observation[]>();
+  raw.hosts.forEach((host, at) => {
+    const seen = take(keys.check(host), decodeObservation(host, raw.checks[at] ?? new Map()));
+    if (seen === null || raw.observers.has(seen.observer)) return;
+    others.set(seen.observer, [...(others.get(seen.observer) ?? []), seen]);
+  });
+  const unnamed = [...others].map(([observer, observations]) => ({ observer, observations, againMs: null }));
+  return [...named, ...unnamed].sort((one, other) => (one.observer < other.observer ? -1 : 1));
 }
 
 // ------------------------------------------------------------------------------------------------------------- decisions

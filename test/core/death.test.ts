@@ -31,10 +31,11 @@ describe('a host that does not answer', () => {
     expect(judged(anObservation(broken), anObservation({ host: SECONDARY, failure: 'silent' })).verdict).toBe('dead');
   });
 
-  test('is only silent while the other host still hears it', () => {
+  test("is only silent while the other host's I/O thread runs", () => {
     expect(judged(anObservation(broken), secondary('Yes'))).toMatchObject({
       verdict: 'silent',
-      reason: '10.0.0.5:3308 is unreachable (refused, connection broke, but the other host still hears it)',
+      stillHeard: null,
+      reason: "10.0.0.5:3308 is unreachable (refused, connection broke, but the other host's I/O thread runs)",
     });
   });
 
@@ -50,6 +51,43 @@ describe('a host that does not answer', () => {
       verdict: 'silent',
       reason: '10.0.0.5:3308 is unreachable (silent: timed out after 1000 ms)',
     });
+  });
+});
+
+describe('the other host as a witness', () => {
+  const gone = { failure: 'silent' } as const;
+  const heard = (silentMs: number, heartbeatMs = 1_000) =>
+    anObservation({ host: SECONDARY, hearing: { silentMs, heartbeatMs } });
+
+  test.each([
+    ['heard it just now', 0, 1_000, true],
+    ['got a heartbeat within two periods and a margin', 2_250, 1_000, true],
+    ['has heard nothing for longer, though its I/O thread runs', 2_251, 1_000, false],
+    ['waits for the operator’s longer period', 4_250, 2_000, true],
+    ['does not wait for a period that is too long to be of use', 2_251, 2_001, false],
+    ['got an event just now, and heartbeats are too rare to be of use', 2_250, 30_000, true],
+    ['got an event just now, and there are no heartbeats', 300, 0, true],
+    ['is not asked for less than a second', 1_000, 100, true],
+    ['has heard nothing for longer than that', 1_001, 100, false],
+  ])('%s', (_name, silentMs, heartbeatMs, hears) => {
+    const judgement = judged(anObservation(gone), heard(silentMs, heartbeatMs));
+    expect(judgement.verdict).toBe('silent');
+    expect('stillHeard' in judgement && judgement.stillHeard !== null).toBe(hears);
+  });
+
+  test('says what it heard without the age, which differs at each look', () => {
+    expect(judged(anObservation(gone), heard(400))).toMatchObject({
+      stillHeard: '10.0.0.7:3308 got an event or a heartbeat from it within 2.25 s',
+    });
+  });
+
+  test.each([
+    ['whose I/O thread does not run', secondary('No')],
+    ['that follows somebody else, or was seen by a Perl monitor', secondary('Yes')],
+    ['that does not answer', anObservation({ host: SECONDARY, failure: 'silent' })],
+    ['that nobody looked at', null],
+  ])('%s is none', (_name, other) => {
+    expect(judged(anObservation(gone), other)).toMatchObject({ verdict: 'silent', stillHeard: null });
   });
 });
 

@@ -175,6 +175,22 @@ describe('whatever the input', () => {
     );
   });
 
+  test('while the passive still hears the silent host, nobody is opened beside it', () => {
+    holds(
+      fc.property(
+        anInput,
+        fc.integer({ min: 0, max: 9 }),
+        fc.integer({ min: 0, max: 2_250 }),
+        (input, looks, silentMs) => {
+          const silent = anObservation({ failure: 'silent', goneLooks: looks });
+          const witness = anObservation({ host: SECONDARY, readOnly: true, hearing: { silentMs, heartbeatMs: 1_000 } });
+          const decided = decide({ ...input, observations: { primary: silent, secondary: witness } });
+          expect(decided.kind).not.toBe('change');
+        },
+      ),
+    );
+  });
+
   test('the same input gives the same answer', () => {
     holds(
       fc.property(anInput, (input) => {

@@ -32,6 +32,7 @@ const ON_SECONDARY = rolesWith(PAIR, SECONDARY);
 const ACTIVE: Look = { readOnly: false, connections: 3 };
 const PASSIVE: Look = { readOnly: true, connections: 0 };
 const REFUSED: Look = { failure: 'refused', connectionBroke: true };
+const HEARS: Look = { ...PASSIVE, hearing: { silentMs: 400, heartbeatMs: 1_000 } };
 const LOST_SOURCE: Look = { ...PASSIVE, io: 'Connecting', replicationOk: false };
 
 /** The pair as it should be: the primary active, the secondary passive, and nothing pending. A situation names what differs. */
@@ -108,6 +109,52 @@ const SITUATIONS: readonly (string | Situation)[] = [
     secondary: LOST_SOURCE,
     agreed: 1,
     input: { failed: { host: SECONDARY, untilMs: NOW_MS + 20_000 } },
+  }),
+
+  'The passive as a witness',
+  when('the active is silent and the passive still hears it', {
+    primary: { failure: 'silent', goneLooks: 20 },
+    secondary: HEARS,
+    agreed: 19,
+  }),
+  when('the active is silent and the passive still hears it: first round', {
+    primary: { failure: 'silent', goneLooks: 1 },
+    secondary: HEARS,
+  }),
+  when('the active refuses the managers and the passive still hears it', {
+    primary: { ...REFUSED, goneLooks: 5 },
+    secondary: HEARS,
+    agreed: 4,
+  }),
+  when('the active is silent and the passive, whose thread has not noticed, hears nothing', {
+    primary: { failure: 'silent', goneLooks: 2 },
+    secondary: { ...HEARS, hearing: { silentMs: 2_300, heartbeatMs: 1_000 } },
+    agreed: 1,
+  }),
+  when('the active is silent and sent events just now, though no heartbeats are asked for', {
+    primary: { failure: 'silent', goneLooks: 2 },
+    secondary: { ...HEARS, hearing: { silentMs: 300, heartbeatMs: 0 } },
+    agreed: 1,
+  }),
+  when('the active is silent and sent nothing for a while, heartbeats being rare', {
+    primary: { failure: 'silent', goneLooks: 2 },
+    secondary: { ...HEARS, hearing: { silentMs: 9_000, heartbeatMs: 30_000 } },
+    agreed: 1,
+  }),
+  when('the active is silent and a backup has stopped the threads of the passive', {
+    primary: { failure: 'silent', goneLooks: 2 },
+    secondary: { ...PASSIVE, replicationOk: false, io: 'No', sql: 'No' },
+    agreed: 1,
+  }),
+  when('identify has only begun and the monitors have missed the active twice', {
+    primary: { failure: 'silent', goneLooks: 2 },
+    secondary: LOST_SOURCE,
+  }),
+  when('no active is known, and the silent host is heard by the only one that answers', {
+    roles: null,
+    primary: { failure: 'silent', goneLooks: 9 },
+    secondary: HEARS,
+    agreed: 1,
   }),
 
   'Alive, or not known',
@@ -337,13 +384,16 @@ function seen(observation: Observation | null): string {
   if (evidence.kind !== 'answered') {
     words.push(evidence.failure.kind);
     if (observation.connectionBroke) words.push('connection broke');
+    if (observation.goneLooks > 0) words.push(`${observation.goneLooks} looks in a row`);
     return words.join(', ');
   }
-  const { readOnly, replicationOk, delaySec, connections, io, sql } = evidence.facts;
+  const { readOnly, replicationOk, delaySec, connections, io, sql, hearing } = evidence.facts;
   words.push(readOnly === null ? 'read only or not is unknown' : readOnly ? 'read only' : 'writable');
   words.push(`${connections} connections`);
   if (!replicationOk) words.push('replication error');
   if (delaySec > 0) words.push(`${delaySec} s delayed`);
+  if (hearing !== null)
+    words.push(`heard the other ${hearing.silentMs / 1000} s ago, heartbeat ${hearing.heartbeatMs / 1000} s`);
   if (io !== 'Yes' || sql !== 'Yes') words.push(`threads ${io ?? '?'}/${sql ?? '?'}`);
   return words.join(', ');
 }

@@ -86,7 +86,15 @@ describe('the election', () => {
 });
 
 describe('the five facts of an observation', () => {
-  const seen = { readOnly: false, replicationOk: true, delaySec: 0, connections: 0, io: null, sql: null } as const;
+  const seen = {
+    readOnly: false,
+    replicationOk: true,
+    delaySec: 0,
+    connections: 0,
+    io: null,
+    sql: null,
+    hearing: null,
+  } as const;
 
   test('come from what the board carries', () => {
     expect(factsOf(seen)).toEqual(facts());

@@ -26,6 +26,9 @@ const MARIADB_ROW: Row = {
   Using_Gtid: 'Slave_Pos',
   Gtid_IO_Pos: '2-2-8',
   Slave_SQL_Running_State: '',
+  Connection_name: '',
+  Slave_received_heartbeats: '17',
+  Slave_heartbeat_period: '30.000',
 };
 
 /** Recorded from MySQL 5.6.24. */
@@ -53,9 +56,9 @@ const ON: Row = { gtid_mode: 'ON', workers: '0' };
 
 describe('which server it is', () => {
   test.each([
-    ['10.11.19-MariaDB-0+deb12u1-log', 'MariaDB 10.11', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'lock'],
-    ['5.5.5-10.3.39-MariaDB', 'MariaDB 10.3', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'password-column'],
-    ['11.8.6-MariaDB-log', 'MariaDB 11.8', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'lock'],
+    ['10.11.19-MariaDB-0+deb12u1-log', 'MariaDB 10.11', 'SHOW ALL SLAVES STATUS', 'SHOW MASTER STATUS', 'lock'],
+    ['5.5.5-10.3.39-MariaDB', 'MariaDB 10.3', 'SHOW ALL SLAVES STATUS', 'SHOW MASTER STATUS', 'password-column'],
+    ['11.8.6-MariaDB-log', 'MariaDB 11.8', 'SHOW ALL SLAVES STATUS', 'SHOW MASTER STATUS', 'lock'],
     ['5.6.24-log', 'MySQL 5.6', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'password-column'],
     ['5.7.44-48-log', 'MySQL 5.7', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'lock'],
     ['8.0.21', 'MySQL 8.0', 'SHOW SLAVE STATUS', 'SHOW MASTER STATUS', 'lock'],
@@ -94,6 +97,7 @@ describe('the replication row', () => {
       receivedGtid: '2-2-8',
       appliedGtid: '2-2-5',
       readAll: false,
+      heartbeats: { received: 17, periodMs: 30_000 },
       purgesOnStart: true,
     });
   });
@@ -104,6 +108,22 @@ describe('the replication row', () => {
       appliedGtid: null,
       purgesOnStart: false,
     });
+  });
+
+  test('of MariaDB is that of the connection without a name, which START SLAVE means', () => {
+    const { readReplication } = dialectFor('10.11.19-MariaDB');
+    const reports: Row = { ...MARIADB_ROW, Connection_name: 'reports', Master_Port: '1' };
+    expect(readReplication([reports, MARIADB_ROW], {})?.source).toBe('127.0.0.1:24102');
+    expect(readReplication([reports], {})).toBeNull();
+  });
+
+  test('of MySQL counts heartbeats in the status variables, when they were asked for', () => {
+    const { readReplication } = dialectFor('5.6.24-log');
+    const asked = { ...ON, heartbeats: '4', heartbeat_sec: '0.500' };
+    expect(readReplication([MYSQL56_ROW], asked)?.heartbeats).toEqual({ received: 4, periodMs: 500 });
+    expect(readReplication([MYSQL56_ROW], ON)?.heartbeats).toBeNull();
+    // Replication that was never set up counts nothing.
+    expect(readReplication([MYSQL56_ROW], { ...asked, heartbeat_sec: null })?.heartbeats).toBeNull();
   });
 
   test('of MySQL 5.6', () => {

@@ -2,7 +2,7 @@
 
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
-import type { Observation } from '../../src/core/observation.ts';
+import type { Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
 import type { Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import { MemoryBoard } from '../support/memory-store.ts';
@@ -121,8 +121,11 @@ export class SimStore implements Store {
   describe(pair: Pair, servicemode: 0 | 1) {
     return this.#call(() => this.#inner.describe(pair, servicemode));
   }
-  putObservations(uniqsign: string, observations: readonly Observation[]) {
-    return this.#call(() => this.#inner.putObservations(uniqsign, observations));
+  putSighting(uniqsign: string, sighting: Sighting) {
+    return this.#call(() => this.#inner.putSighting(uniqsign, sighting));
+  }
+  sightings(uniqsign: string, hosts: readonly Host[]) {
+    return this.#call(() => this.#inner.sightings(uniqsign, hosts));
   }
   observations(uniqsign: string, hosts: readonly Host[]) {
     return this.#call(() => this.#inner.observations(uniqsign, hosts));

@@ -68,6 +68,8 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
         pair,
         servicemode: 1,
         tryTimes: TRY_TIMES,
+        intervalMs: INTERVAL_MS,
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
         primary: open(pair.primary),
         secondary: open(pair.secondary),
         store,

@@ -49,6 +49,7 @@ export class Replica {
   /** The I/O thread has connected in this life of the server: before that it does not know whom it replicates from. */
   #metSource = true;
   #heardMs = 0;
+  #heartbeats = 0;
   #triedMs = 0;
   #fetching = false;
   #cancelApply: (() => void) | null = null;
@@ -167,6 +168,7 @@ export class Replica {
       receivedGtid: this.#style.gtid ? this.#position(this.received) : null,
       appliedGtid: this.#style.gtid ? this.#position(this.applied) : null,
       readAll: this.sqlStarted && this.relay.length === 0 && this.#timeline.nowMs - this.#emptySinceMs >= 100,
+      heartbeats: { received: this.#heartbeats, periodMs: 2 * TICK_MS },
       purgesOnStart: this.#style.gtid,
     };
   }
@@ -176,8 +178,10 @@ export class Replica {
     if (this.#owner.state !== 'up' || !this.ioStarted) return;
     const heard = this.#hears();
     if (this.#connected) {
-      if (heard) this.#heardMs = nowMs;
-      else if (this.source.state === 'down' && this.#network.talks(this.#owner.name, this.source.name))
+      if (heard) {
+        this.#heardMs = nowMs;
+        this.#heartbeats += 1;
+      } else if (this.source.state === 'down' && this.#network.talks(this.#owner.name, this.source.name))
         this.sourceDied();
       else if (nowMs - this.#heardMs > this.#style.netTimeoutMs) this.#connected = false;
       return;

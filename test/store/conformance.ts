@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Store, WakeEvent } from '../../src/store/store.ts';
-import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
+import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 /** What is behind the store, so that a test can put text there and see what stands there. */
 export interface Bench {
@@ -82,13 +82,13 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
     describe('observations', () => {
       test('of both hosts come back, and a host that nobody looked at has none', async () => {
         const seen = [anObservation(), anObservation({ host: SECONDARY, failure: 'silent' })];
-        await store.putObservations(U, seen);
+        await store.putSighting(U, aSighting(seen));
         expect(await store.observations(U, [PRIMARY, SECONDARY, '10.0.0.9:3308'])).toEqual([...seen, null]);
       });
 
       test('leave nothing of an earlier one behind', async () => {
-        await store.putObservations(U, [anObservation({ failure: 'refused', connectionBroke: true })]);
-        await store.putObservations(U, [anObservation()]);
+        await store.putSighting(U, aSighting([anObservation({ failure: 'refused', connectionBroke: true })]));
+        await store.putSighting(U, aSighting([anObservation()]));
         expect(await bench.hash(`${KEY}-${PRIMARY}-check`)).toMatchObject({
           ping: '1',
           code: '',
@@ -119,9 +119,62 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         expect(garbage).toEqual([`${key}: ping is "perhaps", expected 0 or 1`]);
       });
 
+      test('of several monitors stand beside each other, and the last one is that of the contract', async () => {
+        const look = (observer: string, over: Parameters<typeof anObservation>[0] = {}) =>
+          aSighting([anObservation({ observer, ...over }), anObservation({ host: SECONDARY, observer })]);
+        await store.putSighting(U, look('m2', { failure: 'silent', goneLooks: 3 }));
+        await store.putSighting(U, look('m1'));
+        expect(await store.sightings(U, [PRIMARY, SECONDARY])).toEqual([
+          look('m1'),
+          look('m2', { failure: 'silent', goneLooks: 3 }),
+        ]);
+        expect((await store.observations(U, [PRIMARY]))[0]?.observer).toBe('m1');
+        // Each keeps one place.
+        await store.putSighting(U, look('m2'));
+        expect(await store.sightings(U, [PRIMARY, SECONDARY])).toEqual([look('m1'), look('m2')]);
+      });
+
+      test('of a monitor that has gone are forgotten', async () => {
+        const at = (observer: string, atMs: number) => aSighting([anObservation({ observer, atMs })]);
+        await store.putSighting(U, at('old', NOW_MS - 600_001));
+        await store.putSighting(U, at('kept', NOW_MS - 600_000));
+        await store.putSighting(U, at('new', NOW_MS));
+        const names = (await store.sightings(U, [PRIMARY])).map(({ observer }) => observer);
+        expect(names).toEqual(['kept', 'new']);
+      });
+
+      test('of a Perl monitor, or one that writes no sighting, are a sighting too', async () => {
+        await store.putSighting(U, aSighting([anObservation({ observer: 'm1' })]));
+        await bench.putHash(`${KEY}-${PRIMARY}-check`, {
+          ping: '0',
+          read_only: '-1',
+          repl_check: 'Error',
+          delay_sec: '-1',
+          conn_nums: '-1',
+          last_check: '1700000060',
+        });
+        const both = await store.sightings(U, [PRIMARY, SECONDARY]);
+        expect(both.map(({ observer, againMs }) => [observer, againMs])).toEqual([
+          ['', null],
+          ['m1', 2_500],
+        ]);
+        expect(both[0]?.observations).toMatchObject([{ host: PRIMARY, evidence: { kind: 'silent' } }]);
+      });
+
+      test.each([
+        ['no JSON', '1700000000000 {'],
+        ['another shape', '1700000000000 {"hosts":7}'],
+        ['a garbled observation', `1700000000000 {"hosts":{"${PRIMARY}":{"ping":"perhaps"}}}`],
+      ])('that are %s do not keep the others from being read', async (_name, value) => {
+        await store.putSighting(U, aSighting([anObservation({ observer: 'm1' })]));
+        await bench.putHash(`${KEY}-observers`, { broken: value });
+        const understood = (await store.sightings(U, [PRIMARY])).filter(({ observations }) => observations.length > 0);
+        expect(understood.map(({ observer }) => observer)).toEqual(['m1']);
+      });
+
       test('wake whoever listens for them', async () => {
         const published = await bench.hear([TOPIC, `${TOPIC}-mmm`, `${TOPIC}-mmm-seen`]);
-        await store.putObservations(U, [anObservation()]);
+        await store.putSighting(U, aSighting([anObservation()]));
         await vi.waitFor(() => expect(published).toEqual([`${TOPIC}-mmm-seen ${U}`]));
       });
     });
@@ -313,7 +366,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         const events: WakeEvent[] = [];
         await store.watch((event) => events.push(event));
         const other = bench.open(TOPIC).store;
-        await other.putObservations(U, [anObservation()]);
+        await other.putSighting(U, aSighting([anObservation()]));
         await vi.waitFor(() => expect(events).toEqual([{ kind: 'observed', uniqsign: U }]));
         await other.commitRoles(U, decision(1), null, STRICT);
         await vi.waitFor(() => expect(events).toHaveLength(3));

@@ -11,7 +11,7 @@ import { ownFolder, removeFolder } from '../../src/sandbox/lifetime.ts';
 import { type RedisOptions, type Redis as RedisServer, startRedis } from '../../src/sandbox/redis.ts';
 import { openRedisStore, type RedisStoreOptions } from '../../src/store/redis.ts';
 import type { Store, WakeEvent } from '../../src/store/store.ts';
-import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
+import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 import { type Bench, conformance } from './conformance.ts';
 
 const U = aPair().uniqsign;
@@ -153,7 +153,7 @@ describe('with a healthy Redis', () => {
     ['policy', (store: Store) => store.commitRoles(U, DECISION, null, { drainTimeoutSec: null })],
     ['members', (store: Store) => store.describe(aPair(), 1)],
     ['leader', (store: Store) => store.lead(U, 'me', 1000)],
-    [`${PRIMARY}-check`, (store: Store) => store.putObservations(U, [anObservation()])],
+    [`${PRIMARY}-check`, (store: Store) => store.putSighting(U, aSighting([anObservation()]))],
     [`${PRIMARY}-check`, (store: Store) => store.observations(U, [PRIMARY])],
     [`${PRIMARY}-io-stopped`, (store: Store) => store.ioStopped(U, [PRIMARY])],
   ])('a key %s of the wrong type is named, and nothing at all is written', async (name, act) => {
@@ -215,7 +215,7 @@ describe('with a healthy Redis', () => {
     const events: WakeEvent[] = [];
     await store.watch((event) => events.push(event));
     await store.describe(aPair(), 1);
-    await store.putObservations(U, [anObservation()]);
+    await store.putSighting(U, aSighting([anObservation()]));
     await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
     await store.putIoStopped(U, PRIMARY, true);
     expect(await store.findPairs()).toHaveLength(1);
@@ -343,7 +343,7 @@ describe('Redis trouble', () => {
     await vi.waitFor(async () => expect((await store.board(U)).roles).toEqual(ROLES), 10_000);
     for (const write of [
       () => store.describe(aPair(), 1),
-      () => store.putObservations(U, [anObservation()]),
+      () => store.putSighting(U, aSighting([anObservation()])),
       () => store.lead(U, 'me', 1000),
       () =>
         store.commitRoles(U, { ...DECISION, epoch: { ...DECISION.epoch, number: 2 } }, DECISION.epoch, {

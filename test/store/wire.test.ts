@@ -71,6 +71,7 @@ describe('the bytes in Redis', () => {
       policy: 'mysql-8d9a4b2924dc40baa792d742cb786345-policy',
       report: 'mysql-8d9a4b2924dc40baa792d742cb786345-report',
       topic: 'mysql-8d9a4b2924dc40baa792d742cb786345-topic',
+      observers: 'mysql-8d9a4b2924dc40baa792d742cb786345-observers',
       opened: 'mysql-8d9a4b2924dc40baa792d742cb786345-opened',
       leader: 'mysql-8d9a4b2924dc40baa792d742cb786345-leader',
       ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-io-stopped',
@@ -115,6 +116,9 @@ describe('the bytes in Redis', () => {
       broke: '0',
       io: 'Yes',
       sql: 'Yes',
+      gone_looks: '0',
+      heard_ms: '',
+      heartbeat_ms: '',
     });
   });
 
@@ -158,6 +162,9 @@ describe('the bytes in Redis', () => {
       broke: '1',
       io: '',
       sql: '',
+      gone_looks: '0',
+      heard_ms: '',
+      heartbeat_ms: '',
     });
   });
 
@@ -235,6 +242,8 @@ describe('there and back', () => {
       atMs: fc.integer({ min: 1e12, max: 4e12 }),
       observer: fc.string(),
       connectionBroke: fc.boolean(),
+      goneLooks: fc.nat(),
+      hearing: fc.option(fc.record({ silentMs: fc.nat(), heartbeatMs: fc.nat() })),
     });
     fc.assert(
       fc.property(observations, ({ failure, ...rest }) => {
@@ -271,9 +280,18 @@ describe('what a Perl daemon writes', () => {
       atMs: 1_547_610_844_000,
       observer: '',
       connectionBroke: false,
+      goneLooks: 0,
       evidence: {
         kind: 'answered',
-        facts: { readOnly: false, replicationOk: true, delaySec: 0, connections: 12, io: null, sql: null },
+        facts: {
+          readOnly: false,
+          replicationOk: true,
+          delaySec: 0,
+          connections: 12,
+          io: null,
+          sql: null,
+          hearing: null,
+        },
       },
     });
   });

@@ -1,6 +1,6 @@
 // Builders with good defaults, so that a test shows only what matters to it.
 
-import type { Failure, Observation, Seen, SeenFacts } from '../../src/core/observation.ts';
+import type { Failure, Observation, Seen, SeenFacts, Sighting } from '../../src/core/observation.ts';
 import type { Host, Pair } from '../../src/core/pair.ts';
 
 export const PRIMARY: Host = '10.0.0.5:3308';
@@ -21,7 +21,16 @@ export function aPair(over: Partial<Pair> = {}): Pair {
 
 /** The facts of a healthy, writable host with one application connected. */
 function seenFacts(over: Partial<SeenFacts> = {}): SeenFacts {
-  return { readOnly: false, replicationOk: true, delaySec: 0, connections: 1, io: 'Yes', sql: 'Yes', ...over };
+  return {
+    readOnly: false,
+    replicationOk: true,
+    delaySec: 0,
+    connections: 1,
+    io: 'Yes',
+    sql: 'Yes',
+    hearing: null,
+    ...over,
+  };
 }
 
 const FAILURES: Record<Failure['kind'], Omit<Failure, 'kind'>> = {
@@ -42,14 +51,16 @@ interface ObservationChoices extends Partial<SeenFacts> {
   readonly atMs?: number;
   readonly observer?: string;
   readonly connectionBroke?: boolean;
+  readonly goneLooks?: number;
   /** The host did not tell its facts, and why. */
   readonly failure?: Failure['kind'];
 }
 
 /** A fresh look at a healthy, writable primary, or with `failure` at one that told nothing. */
 export function anObservation(choices: ObservationChoices = {}): Observation {
-  const { host = PRIMARY, atMs = NOW_MS, observer = 'monitor-1', connectionBroke = false, failure, ...facts } = choices;
-  return { host, atMs, observer, connectionBroke, evidence: seen(failure, facts) };
+  const { host = PRIMARY, atMs = NOW_MS, observer = 'monitor-1', ...more } = choices;
+  const { connectionBroke = false, goneLooks = 0, failure, ...facts } = more;
+  return { host, atMs, observer, connectionBroke, goneLooks, evidence: seen(failure, facts) };
 }
 
 function seen(failure: Failure['kind'] | undefined, facts: Partial<SeenFacts>): Seen {
@@ -60,4 +71,9 @@ function seen(failure: Failure['kind'] | undefined, facts: Partial<SeenFacts>): 
     return { kind: failure, failure: aFailure(failure) };
   }
   return { kind: 'unreadable', failure: aFailure(failure) };
+}
+
+/** One round of one monitor, whose name the observations bear. */
+export function aSighting(observations: readonly Observation[], over: Partial<Sighting> = {}): Sighting {
+  return { observer: observations[0]?.observer ?? 'monitor-1', observations, againMs: 2_500, ...over };
 }

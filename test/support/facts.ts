@@ -16,6 +16,7 @@ export function someReplication(changes: Partial<Replication> = {}): Replication
     receivedGtid: null,
     appliedGtid: null,
     readAll: true,
+    heartbeats: { received: 0, periodMs: 1_000 },
     purgesOnStart: false,
     ...changes,
   };

@@ -78,6 +78,12 @@ export class FakeServer implements Server {
     if (replica !== undefined) replica.#replicate({ io: 'Connecting' });
   }
 
+  /** Its I/O thread got an event or a heartbeat. */
+  hear(): void {
+    const { received = 0, periodMs = 1_000 } = this.facts.replication?.heartbeats ?? {};
+    this.#replicate({ heartbeats: { received: received + 1, periodMs } });
+  }
+
   freeze(): void {
     this.down = failure('silent');
   }

@@ -3,7 +3,7 @@
 
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
-import type { Observation } from '../../src/core/observation.ts';
+import type { Observation, Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
 import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import {
@@ -21,11 +21,13 @@ import {
   encodePolicy,
   encodeReport,
   encodeRoles,
+  encodeSighting,
   type Fields,
   foundPairOf,
   guardFor,
   keysOf,
   type RawPair,
+  sightingsOf,
   tellingOnce,
   uniqsignOfModeKey,
 } from '../../src/store/wire.ts';
@@ -117,10 +119,21 @@ class MemoryStore implements Store {
     return wrote;
   }
 
-  async putObservations(uniqsign: string, observations: readonly Observation[]): Promise<void> {
+  async putSighting(uniqsign: string, sighting: Sighting): Promise<void> {
     const board = this.#board;
-    for (const seen of observations) board.put(keysOf(uniqsign).check(seen.host), encodeObservation(seen));
+    const keys = keysOf(uniqsign);
+    for (const seen of sighting.observations) board.put(keys.check(seen.host), encodeObservation(seen));
+    const { field, value, oldestMs } = encodeSighting(sighting);
+    const kept = [...board.fields(keys.observers)].filter(([, text]) => Number.parseInt(text, 10) >= oldestMs);
+    board.hashes.set(keys.observers, new Map([...kept, [field, value]]));
     board.publish(channelsOf(this.#topic).observed, uniqsign);
+  }
+
+  async sightings(uniqsign: string, hosts: readonly Host[]): Promise<Sighting[]> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    const checks = hosts.map((host) => board.fields(keys.check(host)));
+    return sightingsOf(uniqsign, { hosts, checks, observers: board.fields(keys.observers) }, this.#take);
   }
 
   async observations(uniqsign: string, hosts: readonly Host[]): Promise<(Observation | null)[]> {
