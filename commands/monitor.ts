@@ -62,7 +62,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
     name: pair.tag,
     round: makeMonitorRound({ pair, servicemode, tryTimes, primary, secondary, store, clock, log, observer }),
     intervalMs,
-    roundDeadlineMs: 2 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
+    roundDeadlineMs: 6 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
     wake,
     log: plain,
   };
