@@ -23,6 +23,8 @@ const OPENING_EVIDENCE_MS = 1_000;
 const HEAL_GAP_MS = 10_000;
 /** Accounts that could not be blocked or released are left alone for this long, and the rest goes on. */
 const ACCOUNTS_GAP_MS = 10_000;
+/** So long an agent that told of a change that takes too long waits for identify to take it back, before it goes on. */
+const GIVE_BACK_MS = 5_000;
 /** Clauses kept of what was done under one decision; a pair that is healed again and again must not fill the memory. */
 const DONE_KEPT = 50;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
@@ -68,8 +70,8 @@ interface Work {
   drainSinceMs: number | null;
   /** Since when this change keeps clients from writing, or found that nobody may. */
   withoutWriterSinceMs: number | null;
-  /** That it takes too long was told. */
-  overdueTold: boolean;
+  /** When it was told that it takes too long. */
+  overdueToldMs: number | null;
   /** The active was seen open under this decision. */
   wasOpen: boolean;
   /** This agent opened it, so it is the one that mails. */
@@ -186,9 +188,13 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       const present = await store.findPair(uniqsign);
       if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };
       found = present;
-      if (next.overdue !== undefined && !work.overdueTold) {
-        work.overdueTold = true;
-        await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why: next.overdue });
+      if (next.overdue !== undefined) {
+        const nowMs = clock.monotonic();
+        if (work.overdueToldMs === null) {
+          work.overdueToldMs = nowMs;
+          await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why: next.overdue });
+        }
+        if (nowMs - work.overdueToldMs < GIVE_BACK_MS) return {};
       }
       // Noted before it is done: whoever comes after a crash must not take the other one for the writer.
       const opened = writerAfter(step, situation);
@@ -336,7 +342,7 @@ function newWork(key: string): Work {
     receivedBefore: null,
     drainSinceMs: null,
     withoutWriterSinceMs: null,
-    overdueTold: false,
+    overdueToldMs: null,
     wasOpen: false,
     opened: false,
     done: [],

@@ -451,6 +451,29 @@ describe('who wrote last', () => {
     expect(epochs).toEqual([2, 3, 3, 5, 5]);
   });
 
+  it('waits for the role to be given back instead of trying on, but not for ever', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false };
+    const tries = refuse(world.b, 'close');
+    await world.decide();
+    await world.decide();
+    const actFor = async (seconds: number) => {
+      for (let second = 0; second < seconds; second++) {
+        await world.act();
+        await world.clock.advance(1_000);
+      }
+    };
+    await actFor(11);
+    expect((await world.store.board(world.pair.uniqsign)).report?.outcome).toBe('failed');
+    const before = tries();
+    await actFor(4);
+    expect(tries()).toBe(before);
+    // No identify is there.
+    await actFor(3);
+    expect(tries()).toBeGreaterThan(before);
+  });
+
   function replicating({ facts }: FakeServer): FakeServer['facts'] {
     const { replication } = facts;
     return replication === null ? facts : { ...facts, replication: { ...replication, io: 'Yes', sql: 'Yes' } };
@@ -464,10 +487,16 @@ describe('who wrote last', () => {
   }
 });
 
-/** The server does all steps but this one. */
-function refuse(server: FakeServer, what: string): void {
+/** The server does all steps but this one. Returns how often it was asked to. */
+function refuse(server: FakeServer, what: string): () => number {
   const { apply } = server;
-  server.apply = (step) => (step.do === what ? Promise.resolve(failure('server-error')) : apply.call(server, step));
+  let count = 0;
+  server.apply = (step) => {
+    if (step.do !== what) return apply.call(server, step);
+    count += 1;
+    return Promise.resolve(failure('server-error'));
+  };
+  return () => count;
 }
 
 describe('the agent, with the other host', () => {
