@@ -257,6 +257,26 @@ test('the rights that the README asks for are enough, and none of those for bloc
   await root(`DROP USER ${name}`);
 });
 
+test('an agent without any of those rights sees the host all the same, and hears what is missing when it blocks', async () => {
+  const least = { user: 'bystander_agent', password: PASSWORD };
+  const name = `'${least.user}'@'127.0.0.1'`;
+  await root(`CREATE USER ${name} IDENTIFIED BY '${PASSWORD}'`);
+  await root(`GRANT PROCESS, SLAVE MONITOR, BINLOG MONITOR, READ_ONLY ADMIN ON *.* TO ${name}`);
+  const agent = aServer(PATTERNS, least);
+  const accounts = async () => {
+    const evidence = await agent.probe();
+    return evidence.kind === 'answered' ? evidence.facts.accounts : evidence;
+  };
+  expect(await accounts()).toEqual({ open: 1, blocked: 0 });
+  await root(`GRANT SELECT ON mysql.* TO ${name}`);
+  expect(await accounts()).toEqual({ open: 1, blocked: 0 });
+  expect(await agent.apply({ do: 'block', host: agent.host })).toMatchObject({ code: '1227' });
+  await root(`GRANT BINLOG ADMIN ON *.* TO ${name}`);
+  expect(await agent.apply({ do: 'block', host: agent.host })).toMatchObject({ code: '1142' });
+  await agent.close();
+  await root(`DROP USER ${name}`);
+});
+
 /** Block and release by an agent of its own. */
 async function tryBoth(account: { user: string; password: string }): Promise<readonly string[]> {
   const agent = aServer(PATTERNS, account);
