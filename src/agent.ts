@@ -192,7 +192,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         const nowMs = clock.monotonic();
         if (work.overdueToldMs === null) {
           work.overdueToldMs = nowMs;
-          await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why: next.overdue });
+          // What the last step complained of is what the operator asks for first.
+          const why = work.said === '' ? next.overdue : `${next.overdue}; ${work.said}`;
+          await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why });
         }
         if (nowMs - work.overdueToldMs < GIVE_BACK_MS) return {};
       }

@@ -465,7 +465,9 @@ describe('who wrote last', () => {
       }
     };
     await actFor(11);
-    expect((await world.store.board(world.pair.uniqsign)).report?.outcome).toBe('failed');
+    const { report } = await world.store.board(world.pair.uniqsign);
+    expect(report?.outcome).toBe('failed');
+    expect(report?.why).toContain(`${SECONDARY}: could not close: `);
     const before = tries();
     await actFor(4);
     expect(tries()).toBe(before);
