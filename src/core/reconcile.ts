@@ -160,8 +160,9 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
       return step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`);
     }
     const clean = onPassive.ioError.code === 0 && onPassive.sqlError.code === 0;
-    if (onPassive.io === 'No' && onPassive.sql === 'No' && clean && situation.passiveRestarted) {
-      return step({ do: 'start-replication', host: roles.passive }, `${roles.passive} came back with it stopped`);
+    const cameBack = onPassive.sql === 'No' && situation.passiveRestarted;
+    if (onPassive.io === 'No' && clean && (cameBack || neverStarted(onPassive))) {
+      return startAgain(roles.passive, onPassive);
     }
   }
   return { kind: 'settled' };
@@ -187,6 +188,8 @@ function openBesideClosed(situation: Situation, active: Facts, passive: Facts): 
     return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
   }
   if (stoppedByUs(situation, active)) return resume(situation);
+  if (active.replication !== null && neverStarted(active.replication))
+    return startAgain(roles.active, active.replication);
   const why = cannotFollow(situation, active, passive, ['Yes', 'Connecting']);
   if (why !== null) return stuck(why);
   if (active.replication?.sql === 'No') return startSql(situation);
@@ -219,6 +222,18 @@ function cannotFollow(
     return `the SQL thread of ${roles.active} does not run${inWords(replication.sqlError)}`;
   }
   return null;
+}
+
+/**
+ * Nobody stopped it: this server restarted (with skip-slave-start), and its I/O thread, which alone learns the source's id, has not run
+ * since. So it is seen by an agent, too, that was not there when the server restarted, or that started the SQL thread alone for a drain.
+ */
+function neverStarted({ io, sourceServerId }: Replication): boolean {
+  return io === 'No' && sourceServerId === 0;
+}
+
+function startAgain(host: Host, { sql }: Replication): Next {
+  return step({ do: sql === 'No' ? 'start-replication' : 'start-io', host }, `${host} came back with it stopped`);
 }
 
 /** Has received (not yet applied) all that the other, closed host holds. GTIDs say so exactly; else its own log position. */
