@@ -70,6 +70,8 @@ interface Work {
   drainSinceMs: number | null;
   /** Since when this change keeps clients from writing, or found that nobody may. */
   withoutWriterSinceMs: number | null;
+  /** How long that was, in the end; null when clients were not kept from writing by this agent. */
+  noWriterMs: number | null;
   /** When it was told that it takes too long. */
   overdueToldMs: number | null;
   /** The active was seen open under this decision. */
@@ -266,6 +268,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         why,
         atMs: clock.wall(),
         agent: name,
+        noWriterMs: outcome === 'opened' ? current.noWriterMs : null,
       };
       await store.putReport(uniqsign, report);
     }
@@ -291,7 +294,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     const fields = { host: step.host, step: step.do, ms, agent: name };
     if (applied.kind === 'done') {
       const clause = `${step.host}: ${applied.did} (${ms} ms)`;
-      current.done.push(clause);
+      // Why it was opened tells what was left behind.
+      current.done.push(step.do === 'open' ? `${clause}, because ${why}` : clause);
       if (current.done.length > DONE_KEPT) current.done.shift();
       log.info(`${clause}, because ${why}`, { event: eventOf(step), ...fields });
       return;
@@ -328,7 +332,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       applied = await serverFor(step.host).apply(step);
     }
     if (applied.kind !== 'done') return applied;
-    if (step.do === 'open') current.opened = true;
+    if (step.do === 'open') {
+      current.opened = true;
+      const sinceMs = current.withoutWriterSinceMs;
+      current.noWriterMs = sinceMs === null ? null : clock.monotonic() - sinceMs;
+    }
     if (isHealing(step)) {
       current.receivedBefore = null;
       current.drainSinceMs = null;
@@ -344,6 +352,7 @@ function newWork(key: string): Work {
     receivedBefore: null,
     drainSinceMs: null,
     withoutWriterSinceMs: null,
+    noWriterMs: null,
     overdueToldMs: null,
     wasOpen: false,
     opened: false,
@@ -403,6 +412,7 @@ async function situationOf(
     accountsStuck,
     passiveRestarted: restarted.has(roles.passive),
     policy,
+    force: board.terms.force,
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),

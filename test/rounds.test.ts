@@ -2,7 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { type AgentParts, makeAgentRound } from '../src/agent.ts';
+import { NO_TERMS } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
+import type { Pacing } from '../src/core/pacing.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
 import { makeMonitorRound } from '../src/monitor.ts';
 import { decodeMessage } from '../src/store/wire.ts';
@@ -15,7 +17,13 @@ import { MemoryBoard } from './support/memory-store.ts';
 
 const TOPIC = 'mmm-switch-channel';
 
-function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeServer; b: FakeServer } } = {}) {
+function aWorld(
+  choices: {
+    drainTimeoutSec?: number | null;
+    pacing?: Partial<Pacing>;
+    servers?: { a: FakeServer; b: FakeServer };
+  } = {},
+) {
   const pair = aPair();
   const clock = new FakeClock();
   const board = new MemoryBoard(() => clock.wall());
@@ -44,6 +52,7 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
     pair,
     tryTimes: 2,
     policy: { drainTimeoutSec: choices.drainTimeoutSec ?? null },
+    pacing: { minFailoverIntervalSec: 60, failback: 'auto', ...choices.pacing },
     store,
     clock,
     random: fakeRandom(),
@@ -264,6 +273,7 @@ describe('the agent', () => {
         epoch,
         reasons: ['test'],
         atMs: world.clock.wall(),
+        terms: NO_TERMS,
       };
       await world.store.commitRoles(world.pair.uniqsign, decision, board.epoch, { drainTimeoutSec: null });
     };
@@ -392,7 +402,7 @@ describe('who wrote last', () => {
     const { epoch } = await store.board(pair.uniqsign);
     const roles = { active: PRIMARY, passive: SECONDARY };
     const next = { number: (epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
-    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall() };
+    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall(), terms: NO_TERMS };
     await store.commitRoles(pair.uniqsign, decision, epoch, { drainTimeoutSec: null });
     world.b.facts = replicating(world.b);
     world.a.facts = replicating(world.a);
@@ -457,6 +467,8 @@ describe('who wrote last', () => {
     world.b.facts = { ...world.b.facts, readOnly: false };
     const tries = refuse(world.b, 'close');
     await world.decide();
+    // The primary has been caught up for long enough.
+    await world.clock.advance(6_000);
     await world.decide();
     const actFor = async (seconds: number) => {
       for (let second = 0; second < seconds; second++) {
@@ -571,7 +583,7 @@ describe('identify', () => {
       if (step.do === 'await-received') world.a.facts = { ...world.a.facts, replication: null };
     };
     world.b.facts = { ...world.b.facts, binlog: { file: 'bin.000001', pos: 900 } };
-    await world.run(3);
+    await world.run(7);
     expect(world.b.did).toContain('close');
     expect(writable(world)).toEqual([SECONDARY]);
     const board = await world.store.board(world.pair.uniqsign);

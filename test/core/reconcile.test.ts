@@ -24,6 +24,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     accountsStuck: [],
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
+    force: false,
     progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
     ...changes,
