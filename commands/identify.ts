@@ -68,7 +68,7 @@ function refuseActiveActive(file: string, tags: readonly string[]): void {
 
 function decider(pair: PairConfig, logfile: string | null, { name, store, clock, random, logFor }: Daemon): Loop {
   const { plain, named: log } = logFor(pair, logfile);
-  const { tryTimes, intervalMs, drainTimeoutSec } = pair;
+  const { tryTimes, intervalMs, drainTimeoutSec, pacing } = pair;
   const leadMs = Math.max(LEAD_LEAST_MS, LEAD_ROUNDS * intervalMs);
   return {
     name: pair.tag,
@@ -76,6 +76,7 @@ function decider(pair: PairConfig, logfile: string | null, { name, store, clock,
       pair,
       tryTimes,
       policy: { drainTimeoutSec },
+      pacing,
       store,
       clock,
       random,

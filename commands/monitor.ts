@@ -74,7 +74,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
       observer,
     }),
     intervalMs,
-    roundDeadlineMs: 2 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
+    roundDeadlineMs: 6 * pair.access.connectTimeoutMs + ROUND_SLACK_MS,
     wake,
     log: plain,
   };

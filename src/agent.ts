@@ -23,6 +23,8 @@ const OPENING_EVIDENCE_MS = 1_000;
 const HEAL_GAP_MS = 10_000;
 /** Accounts that could not be blocked or released are left alone for this long, and the rest goes on. */
 const ACCOUNTS_GAP_MS = 10_000;
+/** So long an agent that told of a change that takes too long waits for identify to take it back, before it goes on. */
+const GIVE_BACK_MS = 5_000;
 /** Clauses kept of what was done under one decision; a pair that is healed again and again must not fill the memory. */
 const DONE_KEPT = 50;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
@@ -68,8 +70,10 @@ interface Work {
   drainSinceMs: number | null;
   /** Since when this change keeps clients from writing, or found that nobody may. */
   withoutWriterSinceMs: number | null;
-  /** That it takes too long was told. */
-  overdueTold: boolean;
+  /** How long that was, in the end; null when clients were not kept from writing by this agent. */
+  noWriterMs: number | null;
+  /** When it was told that it takes too long. */
+  overdueToldMs: number | null;
   /** The active was seen open under this decision. */
   wasOpen: boolean;
   /** This agent opened it, so it is the one that mails. */
@@ -186,9 +190,15 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       const present = await store.findPair(uniqsign);
       if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };
       found = present;
-      if (next.overdue !== undefined && !work.overdueTold) {
-        work.overdueTold = true;
-        await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why: next.overdue });
+      if (next.overdue !== undefined) {
+        const nowMs = clock.monotonic();
+        if (work.overdueToldMs === null) {
+          work.overdueToldMs = nowMs;
+          // What the last step complained of is what the operator asks for first.
+          const why = work.said === '' ? next.overdue : `${next.overdue}; ${work.said}`;
+          await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why });
+        }
+        if (nowMs - work.overdueToldMs < GIVE_BACK_MS) return {};
       }
       // Noted before it is done: whoever comes after a crash must not take the other one for the writer.
       const opened = writerAfter(step, situation);
@@ -258,6 +268,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         why,
         atMs: clock.wall(),
         agent: name,
+        noWriterMs: outcome === 'opened' ? current.noWriterMs : null,
       };
       await store.putReport(uniqsign, report);
     }
@@ -283,7 +294,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     const fields = { host: step.host, step: step.do, ms, agent: name };
     if (applied.kind === 'done') {
       const clause = `${step.host}: ${applied.did} (${ms} ms)`;
-      current.done.push(clause);
+      // Why it was opened tells what was left behind.
+      current.done.push(step.do === 'open' ? `${clause}, because ${why}` : clause);
       if (current.done.length > DONE_KEPT) current.done.shift();
       log.info(`${clause}, because ${why}`, { event: eventOf(step), ...fields });
       return;
@@ -320,7 +332,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       applied = await serverFor(step.host).apply(step);
     }
     if (applied.kind !== 'done') return applied;
-    if (step.do === 'open') current.opened = true;
+    if (step.do === 'open') {
+      current.opened = true;
+      const sinceMs = current.withoutWriterSinceMs;
+      current.noWriterMs = sinceMs === null ? null : clock.monotonic() - sinceMs;
+    }
     if (isHealing(step)) {
       current.receivedBefore = null;
       current.drainSinceMs = null;
@@ -336,7 +352,8 @@ function newWork(key: string): Work {
     receivedBefore: null,
     drainSinceMs: null,
     withoutWriterSinceMs: null,
-    overdueTold: false,
+    noWriterMs: null,
+    overdueToldMs: null,
     wasOpen: false,
     opened: false,
     done: [],
@@ -395,6 +412,7 @@ async function situationOf(
     accountsStuck,
     passiveRestarted: restarted.has(roles.passive),
     policy,
+    force: board.terms.force,
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),

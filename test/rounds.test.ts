@@ -2,7 +2,9 @@
 
 import { describe, expect, it } from 'vitest';
 import { type AgentParts, makeAgentRound } from '../src/agent.ts';
+import { NO_TERMS } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
+import type { Pacing } from '../src/core/pacing.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
 import { type MonitorParts, makeMonitorRound } from '../src/monitor.ts';
 import { decodeMessage } from '../src/store/wire.ts';
@@ -15,7 +17,13 @@ import { MemoryBoard } from './support/memory-store.ts';
 
 const TOPIC = 'mmm-switch-channel';
 
-function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeServer; b: FakeServer } } = {}) {
+function aWorld(
+  choices: {
+    drainTimeoutSec?: number | null;
+    pacing?: Partial<Pacing>;
+    servers?: { a: FakeServer; b: FakeServer };
+  } = {},
+) {
   const pair = aPair();
   const clock = new FakeClock();
   const board = new MemoryBoard(() => clock.wall());
@@ -48,6 +56,7 @@ function aWorld(choices: { drainTimeoutSec?: number | null; servers?: { a: FakeS
     pair,
     tryTimes: 2,
     policy: { drainTimeoutSec: choices.drainTimeoutSec ?? null },
+    pacing: { minFailoverIntervalSec: 60, failback: 'auto', ...choices.pacing },
     store,
     clock,
     random: fakeRandom(),
@@ -416,6 +425,7 @@ describe('the agent', () => {
         epoch,
         reasons: ['test'],
         atMs: world.clock.wall(),
+        terms: NO_TERMS,
       };
       await world.store.commitRoles(world.pair.uniqsign, decision, board.epoch, { drainTimeoutSec: null });
     };
@@ -544,7 +554,7 @@ describe('who wrote last', () => {
     const { epoch } = await store.board(pair.uniqsign);
     const roles = { active: PRIMARY, passive: SECONDARY };
     const next = { number: (epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
-    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall() };
+    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall(), terms: NO_TERMS };
     await store.commitRoles(pair.uniqsign, decision, epoch, { drainTimeoutSec: null });
     world.b.facts = replicating(world.b);
     world.a.facts = replicating(world.a);
@@ -603,6 +613,33 @@ describe('who wrote last', () => {
     expect(epochs).toEqual([2, 3, 3, 5, 5]);
   });
 
+  it('waits for the role to be given back instead of trying on, but not for ever', async () => {
+    const world = aWorld();
+    world.a.facts = { ...world.a.facts, readOnly: true };
+    world.b.facts = { ...world.b.facts, readOnly: false };
+    const tries = refuse(world.b, 'close');
+    await world.decide();
+    // The primary has been caught up for long enough.
+    await world.clock.advance(6_000);
+    await world.decide();
+    const actFor = async (seconds: number) => {
+      for (let second = 0; second < seconds; second++) {
+        await world.act();
+        await world.clock.advance(1_000);
+      }
+    };
+    await actFor(11);
+    const { report } = await world.store.board(world.pair.uniqsign);
+    expect(report?.outcome).toBe('failed');
+    expect(report?.why).toContain(`${SECONDARY}: could not close: `);
+    const before = tries();
+    await actFor(4);
+    expect(tries()).toBe(before);
+    // No identify is there.
+    await actFor(3);
+    expect(tries()).toBeGreaterThan(before);
+  });
+
   function replicating({ facts }: FakeServer): FakeServer['facts'] {
     const { replication } = facts;
     return replication === null ? facts : { ...facts, replication: { ...replication, io: 'Yes', sql: 'Yes' } };
@@ -616,10 +653,16 @@ describe('who wrote last', () => {
   }
 });
 
-/** The server does all steps but this one. */
-function refuse(server: FakeServer, what: string): void {
+/** The server does all steps but this one. Returns how often it was asked to. */
+function refuse(server: FakeServer, what: string): () => number {
   const { apply } = server;
-  server.apply = (step) => (step.do === what ? Promise.resolve(failure('server-error')) : apply.call(server, step));
+  let count = 0;
+  server.apply = (step) => {
+    if (step.do !== what) return apply.call(server, step);
+    count += 1;
+    return Promise.resolve(failure('server-error'));
+  };
+  return () => count;
 }
 
 describe('the agent, with the other host', () => {
@@ -693,7 +736,7 @@ describe('identify', () => {
       if (step.do === 'await-received') world.a.facts = { ...world.a.facts, replication: null };
     };
     world.b.facts = { ...world.b.facts, binlog: { file: 'bin.000001', pos: 900 } };
-    await world.run(3);
+    await world.run(7);
     expect(world.b.did).toContain('close');
     expect(writable(world)).toEqual([SECONDARY]);
     const board = await world.store.board(world.pair.uniqsign);

@@ -3,6 +3,7 @@
 // goes on to commands/base.ts.
 
 import { nearest } from './nearest.ts';
+import type { Pacing } from './pacing.ts';
 import type { Host, Pair } from './pair.ts';
 import {
   AGENT_SECTIONS,
@@ -44,6 +45,7 @@ export interface PairConfig extends Pair {
   readonly tryTimes: number;
   /** Seconds; null: never open a host before it has applied all that it received (S4). */
   readonly drainTimeoutSec: number | null;
+  readonly pacing: Pacing;
   /** null: the `[log] logfile`. */
   readonly monitorLogfile: string | null;
   readonly identifyLogfile: string | null;
@@ -228,6 +230,7 @@ function readPair(section: IniSection, findings: Findings): PairConfig | null {
     intervalMs: all.interval,
     tryTimes: all.try_times,
     drainTimeoutSec: all.drain_timeout,
+    pacing: { minFailoverIntervalSec: all.min_failover_interval, failback: all.failback },
     monitorLogfile: all.monitor_logfile,
     identifyLogfile: all.identify_logfile,
   };

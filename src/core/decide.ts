@@ -3,7 +3,9 @@
 
 import { type Answers, type Judgement, judge, type Unknown, type Unreachable } from './death.ts';
 import type { Observation } from './observation.ts';
+import { type Brake, brake, caughtUpSince, hasty, type Pacing, type Past } from './pacing.ts';
 import { type Epoch, type Host, otherHost, type Pair, type Roles, rolesWith } from './pair.ts';
+import { isOver, type Pause } from './request.ts';
 import { elect, factsOf, type HostFacts, type Rule, UNREACHABLE } from './rules.ts';
 
 /** One thing of each host. */
@@ -29,9 +31,13 @@ export interface DecideState {
   readonly remembered: Roles | null;
   /** The dates of the last round that was counted. */
   readonly seenMs: ByHost<number | null>;
+  /** Since when each host replicates without error and without delay, Unix milliseconds; null: it does not, or nobody saw it. */
+  readonly caughtUpSinceMs: ByHost<number | null>;
 }
 
-export const FIRST_STATE: DecideState = { pending: null, remembered: null, seenMs: { primary: null, secondary: null } };
+const NOBODY: ByHost<null> = { primary: null, secondary: null };
+
+export const FIRST_STATE: DecideState = { pending: null, remembered: null, seenMs: NOBODY, caughtUpSinceMs: NOBODY };
 
 /** The agents' last attempt to open this host failed: no planned change to it until then. */
 interface Failed {
@@ -55,7 +61,10 @@ export interface DecideInput {
   /** The board's epoch; null when a Perl identify wrote the roles, or nobody did. */
   readonly epoch: Epoch | null;
   readonly observations: ByHost<Observation | null>;
-  readonly policy: { readonly tryTimes: number; readonly freshMs: number };
+  readonly policy: { readonly tryTimes: number; readonly freshMs: number; readonly pacing: Pacing };
+  readonly past: Past;
+  /** An operator suspended what is decided here; null: nobody did. */
+  readonly pause: Pause | null;
   readonly failed: Failed | null;
   readonly giveBack: GiveBack | null;
   readonly nowMs: number;
@@ -71,7 +80,12 @@ interface Common {
 /** keep: leave the board as it is. adopt: write down who is active already. change: another host is to be active. */
 export type Decided =
   | (Common & { readonly kind: 'keep'; readonly roles: Roles | null })
-  | (Common & { readonly kind: 'adopt' | 'change'; readonly roles: Roles });
+  | (Common & {
+      readonly kind: 'adopt' | 'change';
+      readonly roles: Roles;
+      /** It comes so soon after the last one that somebody should look. */
+      readonly hasty: boolean;
+    });
 
 /**
  * The input made ready: the board's roles checked, the hosts judged, and the next state as far as it is known before deciding.
@@ -92,16 +106,27 @@ export function decide(input: DecideInput): Decided {
   const scene = setScene(input, [primary, secondary]);
   const back = givesBack(scene, [primary, secondary]);
   if (back !== null) {
+    // Also while it is paused: a change that was begun must end with a writer.
     return back;
   }
   if (!isKnown(primary) || !isKnown(secondary)) {
-    return keep(scene, whyUnknown([primary, secondary]));
+    return unlessPaused(input, keep(scene, whyUnknown([primary, secondary])));
   }
   const decided =
     scene.roles === null
       ? findActive(scene, { primary, secondary })
       : followRules(scene, scene.roles, { primary, secondary });
-  return unlessHeard(scene, [primary, secondary], decided);
+  return unlessPaused(input, unlessHeard(scene, [primary, secondary], decided));
+}
+
+/** The rounds that agree go on to count, so that what is overdue happens as soon as somebody resumes. */
+function unlessPaused({ pause, roles, nowMs }: DecideInput, decided: Decided): Decided {
+  if (pause === null || isOver(pause, nowMs)) return decided;
+  const { untilMs, by } = pause;
+  const until = untilMs === null ? '' : ` for another ${Math.ceil((untilMs - nowMs) / 1000)} s`;
+  const head = `PAUSED by ${by}${until}: nothing is decided`;
+  const reasons = [decided.kind === 'keep' ? head : `${head}; else:`, ...decided.reasons];
+  return { kind: 'keep', roles, reasons, state: decided.state };
 }
 
 function judgeBoth({ pair, observations, policy, nowMs }: DecideInput): ByHost<Judgement> {
@@ -139,8 +164,19 @@ function setScene(input: DecideInput, judged: readonly Judgement[]): Scene {
       pending: state.pending,
       remembered: roles ?? (isOf(pair, state.remembered) ? state.remembered : null),
       seenMs: newRound ? datesOf(observations) : state.seenMs,
+      caughtUpSinceMs: whoIsCaughtUp(input, judged),
     },
   };
+}
+
+function whoIsCaughtUp({ pair, state, nowMs }: DecideInput, judged: readonly Judgement[]): ByHost<number | null> {
+  const since = (host: Host, beforeMs: number | null) => {
+    const seen = judged.find((judgement) => judgement.host === host);
+    const isSo = seen?.verdict === 'answers' && replicates(seen) && seen.facts.delaySec === 0;
+    return caughtUpSince(beforeMs, isSo, nowMs);
+  };
+  const { primary, secondary } = state.caughtUpSinceMs;
+  return { primary: since(pair.primary, primary), secondary: since(pair.secondary, secondary) };
 }
 
 function isOf(pair: DecideInput['pair'], roles: Roles | null): boolean {
@@ -179,6 +215,7 @@ function givesBack(scene: Scene, judged: readonly Judgement[]): Decided | null {
     kind: 'change',
     roles: rolesWith(pair, giveBack.to),
     reasons: [`switchover to ${scene.roles.active} failed: ${giveBack.why}; back to ${giveBack.to}`],
+    hasty: false,
     state: { ...scene.state, pending: null },
   };
 }
@@ -255,13 +292,33 @@ function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Dec
     return keep(scene, [`${active} stays active`, ...race.why]);
   }
   const [from, to] = active === pair.primary ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
-  if (from.verdict === 'answers' && to.verdict === 'answers') {
-    const held = whyHeld(scene, from, to);
-    if (held !== null) {
-      return keep(scene, [`${active} stays active, ${held}`, ...race.why]);
-    }
+  if (from.verdict !== 'answers' || to.verdict !== 'answers') {
+    return confirm(scene, active, race.winner, race.why);
   }
-  return confirm(scene, active, race.winner, race.why);
+  const held = whyHeld(scene, from, to);
+  if (held !== null) {
+    return keep(scene, [`${active} stays active, ${held}`, ...race.why]);
+  }
+  const slowed = slowDown(scene, from, to, race);
+  return slowed?.kind === 'keeps'
+    ? keep(scene, [`${active} stays active, ${slowed.why}`, ...race.why])
+    : confirm(scene, active, race.winner, race.why, slowed);
+}
+
+/** Both live, so nobody is in a hurry. */
+function slowDown(scene: Scene, from: Answers, to: Answers, { tie }: Race): Brake | null {
+  const { pair, policy, past, nowMs } = scene.input;
+  const { primary, secondary } = scene.state.caughtUpSinceMs;
+  return brake({
+    pair,
+    from: from.host,
+    pacing: policy.pacing,
+    past,
+    tie,
+    caughtUpSinceMs: to.host === pair.primary ? primary : secondary,
+    swapped: isSwapped(from, to),
+    nowMs,
+  });
 }
 
 /**
@@ -287,6 +344,8 @@ interface Race {
   readonly winner: Host | null;
   /** Why it, or nobody, wins: what bars the others, and what the operator should know although it bars nobody. */
   readonly why: readonly string[];
+  /** Both could be active. */
+  readonly tie: boolean;
 }
 
 function run(hosts: ByHost<Known>): Race {
@@ -299,13 +358,14 @@ function run(hosts: ByHost<Known>): Race {
     }
   }
   if (winner === null) {
-    return { winner: null, why };
+    return { winner: null, why, tie: false };
   }
-  if (why.length === 0) {
+  const tie = why.length === 0;
+  if (tie) {
     why.push(`both hosts can be active, and ${hosts.primary.host} is the primary`);
   }
   const [best, other] = winner === 'primary' ? [hosts.primary, hosts.secondary] : [hosts.secondary, hosts.primary];
-  return { winner: best.host, why: [...why, ...caveats(best, other)] };
+  return { winner: best.host, why: [...why, ...caveats(best, other)], tie };
 }
 
 function ruleFacts(judgement: Known): HostFacts {
@@ -356,12 +416,15 @@ function whyHeld(scene: Scene, from: Answers, to: Answers): string | null {
     const waitSec = Math.ceil((failed.untilMs - nowMs) / 1000);
     return `held: the last attempt to open ${to.host} failed; it is not tried again for ${waitSec} s`;
   }
-  // Roles swapped by hand: the writes are at `to` already, so it cannot miss any by being called the active.
-  const swapped = from.facts.readOnly === true && to.facts.readOnly === false;
-  if (!swapped && !replicates(to)) {
+  if (!isSwapped(from, to) && !replicates(to)) {
     return `held: ${to.host}'s replication ${inWhichState(to)}, it would miss what ${from.host} holds`;
   }
   return null;
+}
+
+/** Roles swapped by hand: the writes are at `to` already, so it cannot miss any by being called the active. */
+function isSwapped(from: Answers, to: Answers): boolean {
+  return from.facts.readOnly === true && to.facts.readOnly === false;
 }
 
 /** A Perl monitor does not name the threads (null): its verdict on replication stands for both. */
@@ -374,9 +437,15 @@ function inWhichState({ facts }: Answers): string {
   return facts.replicationOk ? `is not running (${threads})` : `is in error (${threads})`;
 }
 
-/** Counts this round for `to` if it is a new one, and changes when enough rounds have agreed. */
-function confirm(scene: Scene, from: Host | null, to: Host, why: readonly string[]): Decided {
-  const { pair, policy, epoch } = scene.input;
+/** Counts this round for `to` if it is a new one, and changes when enough rounds have agreed and nothing slows it down. */
+function confirm(
+  scene: Scene,
+  from: Host | null,
+  to: Host,
+  why: readonly string[],
+  slowed: Brake | null = null,
+): Decided {
+  const { pair, policy, epoch, past, nowMs } = scene.input;
   const before = scene.state.pending;
   const epochId = epoch?.id ?? null;
   const goesOn = before !== null && before.to === to && before.from === from && before.epochId === epochId;
@@ -385,21 +454,19 @@ function confirm(scene: Scene, from: Host | null, to: Host, why: readonly string
   const { primary, secondary } = scene.input.observations;
   const rounds = Math.max(counted, primary?.goneLooks ?? 0, secondary?.goneLooks ?? 0);
   const state = { ...scene.state, pending: { to, from, epochId, rounds } };
-  if (rounds >= policy.tryTimes) {
-    // The count stays: a commit that fails is decided again at once, and one that succeeds ends it.
-    const head = `${to} becomes active: ${policy.tryTimes} rounds agree`;
-    return {
-      kind: 'change',
-      roles: rolesWith(pair, to),
-      reasons: [...scene.notes, head, ...why],
-      state,
-    };
+  if (rounds < policy.tryTimes || slowed !== null) {
+    const agreed = `${Math.min(rounds, policy.tryTimes)} of ${policy.tryTimes} rounds agree`;
+    const head = `${to} is to be active: ${slowed === null ? agreed : `${slowed.why}; ${agreed}`}`;
+    return { kind: 'keep', roles: scene.roles, reasons: [...scene.notes, head, ...why], state };
   }
-  const head = `${to} is to be active: ${rounds} of ${policy.tryTimes} rounds agree`;
+  // The count stays: a commit that fails is decided again at once, and one that succeeds ends it.
+  const head = `${to} becomes active: ${policy.tryTimes} rounds agree`;
+  const loud = from === null ? null : hasty(policy.pacing, past, nowMs);
   return {
-    kind: 'keep',
-    roles: scene.roles,
-    reasons: [...scene.notes, head, ...why],
+    kind: 'change',
+    roles: rolesWith(pair, to),
+    reasons: [...scene.notes, head, ...why, ...(loud === null ? [] : [loud])],
+    hasty: loud !== null,
     state,
   };
 }
@@ -420,6 +487,7 @@ function adopt(scene: Scene, active: Host, reason: string): Decided {
     kind: 'adopt',
     roles: rolesWith(scene.input.pair, active),
     reasons: [...scene.notes, reason],
+    hasty: false,
     state: { ...scene.state, pending: null },
   };
 }

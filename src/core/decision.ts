@@ -1,6 +1,8 @@
 // What travels from identify to the agents and back: the decision on the board, and the report of what was done about it.
 
+import type { Past } from './pacing.ts';
 import type { Epoch, Host, Roles } from './pair.ts';
+import type { Pause, Request } from './request.ts';
 
 /** Roles wanted, with their reasons. */
 export interface Decision {
@@ -10,7 +12,21 @@ export interface Decision {
   readonly reasons: readonly string[];
   /** Unix milliseconds. */
   readonly atMs: number;
+  readonly terms: Terms;
 }
+
+/** What a decision says beside its roles. What is past is carried on by decisions that keep the active. */
+export interface Terms extends Past {
+  /** The operator said that the active is to be opened also without what it cannot apply or receive. */
+  readonly force: boolean;
+  /** The id of the operator's request that it answers; null: nobody asked. */
+  readonly requestId: string | null;
+  /** When the role goes back to the other host if the active was not opened by then, Unix milliseconds; null: the agents say when. */
+  readonly backAtMs: number | null;
+}
+
+/** Those of a decision of which nothing is known, and of roles that a Perl identify wrote. */
+export const NO_TERMS: Terms = { changedAtMs: null, preferred: null, force: false, requestId: null, backAtMs: null };
 
 /** What the board holds about roles. `epoch` is null when a Perl identify wrote the roles, or nobody did. */
 export interface Board {
@@ -21,6 +37,10 @@ export interface Board {
   readonly opened: Host | null;
   /** When the epoch was decided, Unix milliseconds; null without an epoch. */
   readonly decidedAtMs: number | null;
+  readonly terms: Terms;
+  /** What an operator asked for, answered or not. */
+  readonly request: Request | null;
+  readonly pause: Pause | null;
 }
 
 /** What the agents made of a decision. Written by the agent that acted, read by identify and status. */
@@ -33,6 +53,8 @@ export interface Report {
   readonly why: string;
   readonly atMs: number;
   readonly agent: string;
+  /** How long clients were kept from writing by this change, from before the fence to after the opening; null when nobody knows. */
+  readonly noWriterMs: number | null;
 }
 
 /** What the operator wants done when the protocol meets a choice; identify writes it to the board for the agents. */

@@ -67,6 +67,17 @@ export function oneOf<W extends string>(...words: readonly W[]): Kind<W> {
   };
 }
 
+/** What the first of two kinds reads, or else the second one. */
+export function either<A, B>(one: Kind<A>, other: Kind<B>): Kind<A | B> {
+  return {
+    expects: `${one.expects}, or ${other.expects}`,
+    read: (value) => {
+      const reading = one.read(value);
+      return 'wrong' in reading ? other.read(value) : reading;
+    },
+  };
+}
+
 export const bit: Kind<0 | 1> = {
   expects: '0 or 1',
   read: (value) => {

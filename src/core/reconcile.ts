@@ -12,6 +12,8 @@ import type { Step } from './step.ts';
 
 /** How long a planned change may keep a pair without a writer before it is taken back, seconds. */
 const SWITCHOVER_DEADLINE_SEC = 10;
+/** How long a forced opening waits for what may still be received or applied, where no drain_timeout says so, seconds. */
+const FORCED_WAIT_SEC = 10;
 
 /** What the agent remembers between the steps of one decision. */
 export interface Progress {
@@ -41,6 +43,8 @@ export interface Situation {
   /** The passive started anew while this agent watched; its replication is then ours to start, once. */
   readonly passiveRestarted: boolean;
   readonly policy: Policy;
+  /** An operator forced the decision: what cannot be received or applied is left behind, and told. */
+  readonly force: boolean;
   readonly progress: Progress;
   /** How long an opening may be under way before it must do nothing, seconds. */
   readonly openWithinSec: number;
@@ -81,8 +85,9 @@ export function nextStep(situation: Situation): Next {
 }
 
 /** The host that took writes last answers and may take them again, and the one to be opened is not known to. */
-function canGoBack({ active, passive, incumbent, passiveWroteLast, progress }: Situation): boolean {
-  if (incumbent || passive.kind !== 'answered') return false;
+function canGoBack({ active, passive, incumbent, passiveWroteLast, force, progress }: Situation): boolean {
+  // Whoever forces it does not want the other one back; identify sees to it when nothing comes of it.
+  if (incumbent || force || passive.kind !== 'answered') return false;
   if (active.kind === 'answered' && !active.facts.readOnly) return false;
   return passiveWroteLast || progress.withoutWriterSec > 0;
 }
@@ -160,8 +165,9 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
       return step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`);
     }
     const clean = onPassive.ioError.code === 0 && onPassive.sqlError.code === 0;
-    if (onPassive.io === 'No' && onPassive.sql === 'No' && clean && situation.passiveRestarted) {
-      return step({ do: 'start-replication', host: roles.passive }, `${roles.passive} came back with it stopped`);
+    const cameBack = onPassive.sql === 'No' && situation.passiveRestarted;
+    if (onPassive.io === 'No' && clean && (cameBack || neverStarted(onPassive))) {
+      return startAgain(roles.passive, onPassive);
     }
   }
   return { kind: 'settled' };
@@ -172,7 +178,7 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles } = situation;
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes']);
-  if (why !== null) {
+  if (why !== null && !situation.force) {
     const outlook = `${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`;
     return active.replication?.io === 'Connecting' ? hold(outlook) : stuck(outlook);
   }
@@ -181,13 +187,19 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
 
 /** Both are closed. The one to be opened must hold everything that the other one holds, unless it was the writer itself. */
 function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
-  const { roles, incumbent } = situation;
+  const { roles, incumbent, force, progress } = situation;
   if (incumbent) return open(situation, active, `${roles.active} was the active already and came back read only`);
   if (hasEverything(active, passive)) {
     return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
   }
   if (stoppedByUs(situation, active)) return resume(situation);
+  if (active.replication !== null && neverStarted(active.replication))
+    return startAgain(roles.active, active.replication);
   const why = cannotFollow(situation, active, passive, ['Yes', 'Connecting']);
+  if (force && (why !== null || passive.binlog === null || progress.withoutWriterSec >= FORCED_WAIT_SEC)) {
+    const reason = why ?? `${roles.active} did not receive all of it within ${FORCED_WAIT_SEC} s`;
+    return drainThenOpen(situation, active, `${roles.passive} is closed; SKIPPED: ${reason}`);
+  }
   if (why !== null) return stuck(why);
   if (active.replication?.sql === 'No') return startSql(situation);
   if (passive.binlog === null) {
@@ -221,6 +233,18 @@ function cannotFollow(
   return null;
 }
 
+/**
+ * Nobody stopped it: this server restarted (with skip-slave-start), and its I/O thread, which alone learns the source's id, has not run
+ * since. So it is seen by an agent, too, that was not there when the server restarted, or that started the SQL thread alone for a drain.
+ */
+function neverStarted({ io, sourceServerId }: Replication): boolean {
+  return io === 'No' && sourceServerId === 0;
+}
+
+function startAgain(host: Host, { sql }: Replication): Next {
+  return step({ do: sql === 'No' ? 'start-replication' : 'start-io', host }, `${host} came back with it stopped`);
+}
+
 /** Has received (not yet applied) all that the other, closed host holds. GTIDs say so exactly; else its own log position. */
 function hasEverything(active: Facts, passive: Facts): boolean {
   if (passive.binlog === null && passive.gtid === null) return false;
@@ -229,18 +253,20 @@ function hasEverything(active: Facts, passive: Facts): boolean {
 
 /** Applies all that was received, then opens (S4). The SQL thread starts before the I/O thread stops: the other order loses the relay log [F2]. */
 function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
-  const { roles, progress, policy } = situation;
+  const { roles, progress, policy, force } = situation;
   const replication = active.replication;
   if (replication === null) return open(situation, active, `${why}; nothing to drain`);
-  const limit = policy.drainTimeoutSec;
+  const limit = policy.drainTimeoutSec ?? (force ? FORCED_WAIT_SEC : null);
   const obstacle = cannotDrain(situation, active, replication);
   if (obstacle !== null || (limit !== null && progress.drainingSec >= limit && !isApplied(active))) {
-    const reason = obstacle ?? `not all was applied within drain_timeout (${limit} s)`;
+    const reason = obstacle ?? `not all was applied within ${force ? 'the time' : 'drain_timeout'} (${limit} s)`;
     if (limit === null) {
       return stuck(`${reason}; ${roles.active} stays closed, because drain_timeout is not set`);
     }
     // The operator's policy says to go on; the report says so too.
-    if (progress.drainingSec >= limit) return open(situation, active, `${why}; SKIPPED: ${reason}`);
+    if (progress.drainingSec >= limit || (force && obstacle !== null)) {
+      return open(situation, active, `${why}; SKIPPED: ${reason}`);
+    }
     const outlook = `${reason}; ${roles.active} is opened without them after drain_timeout (${limit} s)`;
     return { kind: 'hold', outcome: 'held', why: outlook, draining: true, final: true };
   }

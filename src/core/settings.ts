@@ -3,6 +3,7 @@
 
 import {
   bit,
+  either,
   host,
   hostWithDefaultPort,
   type Kind,
@@ -99,6 +100,18 @@ export const PAIR = {
     wholeNumber('whole seconds', 1, 86_400),
     'How long a host may go on applying what it has received before it is opened without the rest, which is reported. Left out: it is never opened before everything is applied.',
     '60',
+  ),
+  min_failover_interval: defaulted(
+    wholeNumber('whole seconds', 0, 86_400),
+    '60',
+    'How long the role stays where it is after a change, while its host answers. A dead or unreachable active is failed over within that time too, with a warning.',
+    '300',
+  ),
+  failback: defaulted(
+    either(oneOf('auto', 'never'), wholeNumber('whole seconds', 1, 31_536_000)),
+    'auto',
+    'When the role returns to the primary although the secondary is good. auto: when the primary has caught up for 5 seconds. never: not by itself. A number: when it has caught up for so many seconds. Whatever is set, the role follows when all clients have gone to the other host.',
+    'never',
   ),
   monitor_logfile: optional(
     path,
@@ -211,7 +224,7 @@ export function settingsReference(): string {
 function describeSection(name: string, table: Table): string[] {
   const lines = ['', `  [${name}]`];
   for (const [key, setting] of Object.entries(table)) {
-    lines.push(`    ${key.padEnd(18)}${setting.presence}; ${setting.expects}`);
+    lines.push(`    ${key.padEnd(23)}${setting.presence}; ${setting.expects}`);
     lines.push(...wrap(setting.meaning, 96).map((line) => `        ${line}`));
     lines.push(`        ${key}=${setting.example}`);
   }

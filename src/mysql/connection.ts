@@ -31,6 +31,8 @@ const STARVED_MS = 500;
 /** A server that dies while we log in resets that connection; a moment later its port is refused, and that is the evidence. */
 const RESET_TRIES = 3;
 const RESET_PAUSE_MS = 20;
+/** A whole look may take so many connect timeouts while the host goes on answering. */
+const PATIENCE = 3;
 /** How long one answer to a step's statement may take. */
 const ANSWER_MS = 2_000;
 const QUIT_MS = 200;
@@ -88,7 +90,7 @@ class LiveServer implements Server {
       for (;;) {
         const wasWarm = this.#line !== null;
         try {
-          return await applyStep(step, this.#asked(await this.#connected(this.#connectDeadline())));
+          return await applyStep(step, this.#asked(await this.#connected(this.#patience())));
         } catch (error) {
           this.#lose(error);
           // Accounts are changed with the binary log off: after an error there this connection must not go on.
@@ -109,13 +111,13 @@ class LiveServer implements Server {
     await line?.link.quit(new Deadline(QUIT_MS));
   }
 
-  /** The facts, or why there are none, within one connect timeout. */
+  /** The facts, or why there are none: within one connect timeout when nothing answers. */
   async #look(): Promise<Facts | Error> {
-    const deadline = this.#connectDeadline();
+    const patience = this.#patience();
     for (;;) {
       const wasWarm = this.#line !== null;
       try {
-        return await readFacts(this.#asked(await this.#connected(deadline), deadline));
+        return await readFacts(this.#asked(await this.#connected(patience), patience));
       } catch (error) {
         this.#lose(error);
         if (!wasWarm || !isConnectionOver(error)) return error instanceof Error ? error : new Error(String(error));
@@ -123,12 +125,12 @@ class LiveServer implements Server {
     }
   }
 
-  async #connected(deadline: Deadline): Promise<Line> {
+  async #connected(patience: Patience): Promise<Line> {
     if (this.#line !== null) return this.#line;
     this.#refuseClosed();
-    const link = await this.#dial(deadline);
+    const link = await this.#dial(patience.next());
     try {
-      const identity = await prepare(link, deadline);
+      const identity = await prepare(link, patience);
       this.#refuseClosed();
       const line = { link, identity };
       this.#line = line;
@@ -156,13 +158,14 @@ class LiveServer implements Server {
     }
   }
 
-  #asked({ link, identity }: Line, until?: Deadline): Look {
+  #asked({ link, identity }: Line, patience?: Patience): Look {
     return {
       identity,
       excludeUsers: this.#options.excludeUsers,
       block: this.#options.block,
       quiet: this.#quiet,
-      ask: (sql, values = [], withinMs = ANSWER_MS) => link.query(sql, values, until ?? new Deadline(withinMs)),
+      ask: (sql, values = [], withinMs = ANSWER_MS) =>
+        link.query(sql, values, patience?.next() ?? new Deadline(withinMs)),
     };
   }
 
@@ -195,8 +198,8 @@ class LiveServer implements Server {
     for (const listener of this.#listeners) listener();
   }
 
-  #connectDeadline(): Deadline {
-    return new Deadline(this.#options.access.connectTimeoutMs);
+  #patience(): Patience {
+    return new Patience(this.#options.access.connectTimeoutMs);
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -207,9 +210,27 @@ class LiveServer implements Server {
   }
 }
 
+/**
+ * Each answer earns the next one its own connect timeout: a host that answers slowly, on a far or crowded network, takes writes and is
+ * not silent, though all the questions of one look together take it longer.
+ */
+class Patience {
+  readonly #eachMs: number;
+  readonly #whole: Deadline;
+
+  constructor(connectTimeoutMs: number) {
+    this.#eachMs = connectTimeoutMs;
+    this.#whole = new Deadline(PATIENCE * connectTimeoutMs);
+  }
+
+  next(): Deadline {
+    return new Deadline(Math.min(this.#eachMs, this.#whole.leftMs));
+  }
+}
+
 /** Everything that is set once per connection, and what is learned once. */
-async function prepare(link: Link, deadline: Deadline): Promise<Identity> {
-  const ask = (sql: string, values: readonly unknown[] = []) => link.query(sql, values, deadline);
+async function prepare(link: Link, patience: Patience): Promise<Identity> {
+  const ask = (sql: string, values: readonly unknown[] = []) => link.query(sql, values, patience.next());
   // sql_mode: ours must not depend on the operator's (ANSI_QUOTES, NO_BACKSLASH_ESCAPES). time_zone: times do not repeat in autumn.
   // The lock timeouts bound what a close call waits for; both are at their smallest.
   await ask(

@@ -8,7 +8,7 @@ import type { Applied, Step } from '../core/step.ts';
 /** What a round needs of a host. */
 export interface Server {
   readonly host: Host;
-  /** One look, in at most one connect timeout when the host is silent. Opens a connection only when there is none. */
+  /** One look: one connect timeout when the host is silent, up to three when it answers slowly. Opens a connection only when there is none. */
   probe(): Promise<Evidence>;
   /** Does one step; bounded. A step whose answer did not come is a Failure and may still happen: look again. */
   apply(step: Step): Promise<Applied>;

@@ -30,11 +30,19 @@ const SERVERS_OWN: ReadonlySet<string> = new Set(['system user', 'event_schedule
 
 /** Names of the users that have an account with admin rights. Their sessions are never killed, whatever host they come from. */
 export async function adminUsers(asker: Asker, dialect: Dialect): Promise<ReadonlySet<string>> {
+  return new Set([...(await adminGrantees(asker, dialect)).keys()].map(userOfGrantee));
+}
+
+/** The accounts with admin rights as `'name'@'host'`, and for each the first such right. No server escapes a quote in a name there. */
+export async function adminGrantees(asker: Asker, dialect: Dialect): Promise<ReadonlyMap<string, string>> {
   const rows = await asker.ask(
-    'SELECT DISTINCT GRANTEE AS grantee FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN (?)',
+    `SELECT GRANTEE AS grantee, PRIVILEGE_TYPE AS privilege FROM information_schema.USER_PRIVILEGES WHERE PRIVILEGE_TYPE IN (?)`,
     [dialect.adminPrivileges],
   );
-  return new Set(rows.map((row) => userOfGrantee(text(row, 'grantee'))));
+  const rank = (row: Row) => dialect.adminPrivileges.indexOf(text(row, 'privilege'));
+  // The first of the list wins, because it is written last.
+  const byRank = [...rows].sort((a, b) => rank(b) - rank(a));
+  return new Map(byRank.map((row) => [text(row, 'grantee'), text(row, 'privilege')]));
 }
 
 /** Kills the connections (never the query alone, which would leave a transaction open) of the sessions that `wanted` picks. */
@@ -121,8 +129,7 @@ function who(session: Session): string {
   return `session ${session.id} of ${session.user}@${session.host}`;
 }
 
-/** `'name'@'host'`; a quote inside a name is doubled or escaped. */
+/** The name in `'name'@'host'`; a quote inside of it stands there as it is. */
 function userOfGrantee(grantee: string): string {
-  const at = grantee.lastIndexOf("'@'");
-  return grantee.slice(1, at).replaceAll("''", "'");
+  return grantee.slice(1, grantee.lastIndexOf("'@'"));
 }

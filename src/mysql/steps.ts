@@ -96,8 +96,7 @@ async function open(look: Look, deadlineServerTime: number): Promise<Applied> {
 async function block(look: Look): Promise<Applied> {
   const { dialect } = look.identity;
   if (look.block === null) return done('no accounts are configured to be blocked');
-  if (dialect.accountForm !== 'password-column') return notDone(withoutPasswordColumn(look));
-  const { changed, wanted, spared } = await changeAccounts(look, look.block, 'blocked');
+  const { changed, wanted, spared } = await changeAccounts(look, dialect, look.block, 'blocked');
   const admins = await adminUsers(look, dialect);
   const { users, refused } = await killSessions(
     look,
@@ -111,13 +110,8 @@ async function block(look: Look): Promise<Applied> {
 
 async function release(look: Look): Promise<Applied> {
   if (look.block === null) return done('no accounts are configured to be released');
-  if (look.identity.dialect.accountForm !== 'password-column') return notDone(withoutPasswordColumn(look));
-  const { changed, spared } = await changeAccounts(look, look.block, 'open');
+  const { changed, spared } = await changeAccounts(look, look.identity.dialect, look.block, 'open');
   return done([`released ${accounts(changed.length)}`, ...spared]);
-}
-
-function withoutPasswordColumn(look: Look): string {
-  return `accounts on ${look.identity.dialect.name} have no password column to block them by, and mmm does not lock accounts yet`;
 }
 
 async function start(look: Look, statement: string, wanted: { sql: boolean; io: boolean }): Promise<Applied> {

@@ -37,6 +37,8 @@ export function accountStatements(kind: 'mariadb' | 'mysql56'): readonly string[
     create(MMM, HOST),
     grant(`${base}${kind === 'mariadb' ? split : ''} ON *.*`, MMM, HOST),
     grant('INSERT, UPDATE, DELETE ON mysql.*', MMM, HOST),
+    // What the agent locked is remembered there; MySQL 5.6 has no account lock.
+    ...(kind === 'mariadb' ? [grant('CREATE, INSERT, DELETE ON mmm.*', MMM, HOST)] : []),
     create(REPLICATION, HOST),
     grant('REPLICATION SLAVE, REPLICATION CLIENT ON *.*', REPLICATION, HOST),
     `CREATE DATABASE ${APP_DATABASE}`,

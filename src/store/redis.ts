@@ -6,6 +6,7 @@ import type { Board, Decision, Policy, Report } from '../core/decision.ts';
 import type { MmmError } from '../core/errors.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
+import type { Pause, Request } from '../core/request.ts';
 import type { LinkTimes } from './link.ts';
 import { Link } from './link.ts';
 import { DESCRIBE, LEAD, READ, RESIGN, TRANSACT } from './scripts.ts';
@@ -24,8 +25,11 @@ import {
   encodeMessage,
   encodeObservation,
   encodePair,
+  encodePause,
   encodePolicy,
   encodeReport,
+  encodeRequest,
+  encodeRequestGuard,
   encodeRoles,
   encodeSighting,
   foundPairOf,
@@ -147,6 +151,7 @@ class RedisStore implements Store {
         hash(keys.mode, encodeRoles(roles)),
         hash(keys.master, encodeMaster(roles)),
         absent(keys.report),
+        absent(keys.request),
       ],
       messages: [
         [channels.message, encodeMessage({ roles, uniqsign })],
@@ -162,6 +167,42 @@ class RedisStore implements Store {
 
   async resign(uniqsign: string, owner: string): Promise<void> {
     await this.#eval(RESIGN, [keysOf(uniqsign).leader], [owner]);
+  }
+
+  async leader(uniqsign: string): Promise<string | null> {
+    const [owner] = list(await this.#eval(READ, [keysOf(uniqsign).leader], ['string']));
+    return textOf(owner);
+  }
+
+  async listeners(): Promise<number> {
+    const { decided } = channelsOf(this.#options.topic);
+    const answer = list(await this.#commands.run((client) => client.pubsub('NUMSUB', decided)));
+    return Number(answer[1] ?? 0);
+  }
+
+  async putRequest(uniqsign: string, request: Request): Promise<boolean> {
+    const keys = keysOf(uniqsign);
+    return this.#transact({
+      guard: { key: keys.epoch, fields: encodeEpochGuard(request.epoch) },
+      writes: [hash(keys.request, encodeRequest(request))],
+      messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
+    });
+  }
+
+  async endRequest(uniqsign: string, id: string, refused: string | null): Promise<boolean> {
+    const { request } = keysOf(uniqsign);
+    return this.#transact({
+      guard: { key: request, fields: encodeRequestGuard(id) },
+      writes: [refused === null ? absent(request) : hash(request, new Map([['refused', refused]]))],
+    });
+  }
+
+  async putPause(uniqsign: string, pause: Pause | null): Promise<void> {
+    const keys = keysOf(uniqsign);
+    await this.#transact({
+      writes: [pause === null ? absent(keys.pause) : hash(keys.pause, encodePause(pause))],
+      messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
+    });
   }
 
   async findPairs(): Promise<FoundPair[]> {
@@ -384,15 +425,15 @@ function counted(values: readonly string[]): string[] {
 
 /** The keys of a pair that belong together, and their types, in the order in which rawPairOf takes them. */
 function pairToRead(uniqsign: string): [keys: string[], kinds: string[]] {
-  const { mode, epoch, report, policy, opened, topic } = keysOf(uniqsign);
+  const { mode, epoch, report, policy, opened, topic, request, pause } = keysOf(uniqsign);
   return [
-    [mode, epoch, report, policy, opened, topic],
-    ['hash', 'hash', 'hash', 'hash', 'string', 'string'],
+    [mode, epoch, report, policy, opened, topic, request, pause],
+    ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash'],
   ];
 }
 
 function rawPairOf(answer: unknown): RawPair {
-  const [mode, epoch, report, policy, opened, topic] = list(answer);
+  const [mode, epoch, report, policy, opened, topic, request, pause] = list(answer);
   return {
     mode: fieldsOf(mode),
     epoch: fieldsOf(epoch),
@@ -400,6 +441,8 @@ function rawPairOf(answer: unknown): RawPair {
     policy: fieldsOf(policy),
     opened: textOf(opened),
     topic: textOf(topic),
+    request: fieldsOf(request),
+    pause: fieldsOf(pause),
   };
 }
 

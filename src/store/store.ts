@@ -4,6 +4,7 @@
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
+import type { Pause, Request } from '../core/request.ts';
 
 /** What can be listened to: our own wake-ups after observations and decisions, and the contract's message. */
 export type WakeKind = 'observed' | 'decided' | 'message';
@@ -35,13 +36,24 @@ export interface Store {
   board(uniqsign: string): Promise<Board>;
   /**
    * One atomic step: compares the board's epoch with `expected` (number and id; null: there must be none), and writes epoch,
-   * reasons, policy, mode, master, publishes the contract's message and the `decided` wake-up.
+   * reasons, policy, mode, master, publishes the contract's message and the `decided` wake-up. It ends an operator's request, too, which
+   * was for the epoch before.
    */
   commitRoles(uniqsign: string, decision: Decision, expected: Epoch | null, policy: Policy): Promise<CommitOutcome>;
   /** Takes or renews the lead of a pair's identify for `ttlMs`. False: somebody else leads. */
   lead(uniqsign: string, owner: string, ttlMs: number): Promise<boolean>;
   /** Gives the lead up if `owner` has it. */
   resign(uniqsign: string, owner: string): Promise<void>;
+  /** Who leads; null: no identify runs. */
+  leader(uniqsign: string): Promise<string | null>;
+  /** How many agents of ours listen for decisions under this store's topic. */
+  listeners(): Promise<number>;
+  /** operator: asks identify, in the place of any earlier request, and wakes it. False: the board's epoch is another one than the request's. */
+  putRequest(uniqsign: string, request: Request): Promise<boolean>;
+  /** identify: says why not (null, operator: takes it back). False: there is no such request any more. */
+  endRequest(uniqsign: string, id: string, refused: string | null): Promise<boolean>;
+  /** operator: suspends automatic decisions; null: no more. */
+  putPause(uniqsign: string, pause: Pause | null): Promise<void>;
   /** agent: every pair on the board that has roles and belongs to this store's topic. */
   findPairs(): Promise<FoundPair[]>;
   /** agent: one pair again, right before acting on it; null when it is gone. */

@@ -2,11 +2,12 @@
 // Text from outside becomes a type here and is never checked again inside; what cannot be understood becomes a sentence.
 // Comes from store/redis.ts; the nouns are those of core/. docs of the outside: the keys and the message of the Perl mmm-manager.
 
-import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import { type Board, type Decision, NO_TERMS, type Policy, type Report, type Terms } from '../core/decision.ts';
 import type { Failure, Hearing, Observation, Seen, SeenFacts, Sighting, ThreadState } from '../core/observation.ts';
 import { isAlive } from '../core/observation.ts';
 import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
 import { parseHost } from '../core/pair.ts';
+import type { Pause, Request } from '../core/request.ts';
 import type { FoundPair } from './store.ts';
 
 /** A hash as Redis holds it; an absent key is an empty one. */
@@ -33,7 +34,7 @@ export function keysOf(uniqsign: string) {
     observers: `${prefix}-observers`,
     mode: `${prefix}-mode`,
     master: `${prefix}-master`,
-    /** The decision's number, id, active, reasons and date. */
+    /** The decision's number, id, active, reasons, date and terms. */
     epoch: `${prefix}-epoch`,
     policy: `${prefix}-policy`,
     /** What the agents made of the epoch. */
@@ -42,6 +43,10 @@ export function keysOf(uniqsign: string) {
     topic: `${prefix}-topic`,
     /** The host that took writes last; absent when nobody knows. Unlike the report it outlives the epoch. */
     opened: `${prefix}-opened`,
+    /** What an operator asks identify for. */
+    request: `${prefix}-request`,
+    /** Who suspended automatic decisions, and until when. */
+    pause: `${prefix}-pause`,
     /** The owner of the lead; runs out by itself. */
     leader: `${prefix}-leader`,
     /** Whose I/O thread an agent stopped for a drain: `1` for such a host, absent else. */
@@ -308,7 +313,30 @@ export function encodeEpoch(decision: Decision): Fields {
     ['active', decision.epoch.active],
     ['reasons', JSON.stringify(decision.reasons)],
     ['at_ms', String(Math.floor(decision.atMs))],
+    ...encodeTerms(decision.terms),
   ]);
+}
+
+/** Every field each time, for one that was left out would keep the value of an earlier decision. */
+function encodeTerms(terms: Terms): Fields {
+  return new Map([
+    ['changed_ms', optionalDate(terms.changedAtMs)],
+    ['preferred', terms.preferred ?? ''],
+    ['force', terms.force ? '1' : '0'],
+    ['request', terms.requestId ?? ''],
+    ['back_ms', optionalDate(terms.backAtMs)],
+  ]);
+}
+
+/** Of an mmm that knew no terms, they are absent. */
+function termsIn(fields: Fields): Terms {
+  return {
+    changedAtMs: datedIfAny(fields, 'changed_ms'),
+    preferred: fields.get('preferred') ? host(fields, 'preferred') : null,
+    force: fields.get('force') === '1',
+    requestId: fields.get('request') || null,
+    backAtMs: datedIfAny(fields, 'back_ms'),
+  };
 }
 
 /** The fields that tell one epoch from every other. */
@@ -329,10 +357,11 @@ export function guardFor(expected: Epoch | null, inStore: Fields): Fields {
   return new Map(['number', 'id'].map((name) => [name, understood ? '' : (inStore.get(name) ?? '')]));
 }
 
-export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number }> {
+export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number; terms: Terms }> {
   return decode(fields, () => ({
     epoch: { ...epochGuard(fields), active: host(fields, 'active') },
     atMs: dated(fields, 'at_ms', 1000),
+    terms: termsIn(fields),
   }));
 }
 
@@ -364,6 +393,7 @@ export function encodeReport(report: Report): Fields {
     ['why', report.why],
     ['at_ms', String(Math.floor(report.atMs))],
     ['agent', report.agent],
+    ['no_writer_ms', report.noWriterMs === null ? '' : String(Math.round(report.noWriterMs))],
   ]);
 }
 
@@ -375,6 +405,61 @@ export function decodeReport(fields: Fields): Decoded<Report> {
     why: fields.get('why') ?? '',
     atMs: dated(fields, 'at_ms', 1000),
     agent: fields.get('agent') ?? '',
+    noWriterMs: fields.get('no_writer_ms') ? integer(fields, 'no_writer_ms', 0) : null,
+  }));
+}
+
+// ---------------------------------------------------------------------------------------------------------- the operator
+
+const REQUESTS = ['switchover', 'failover'] as const satisfies Request['kind'][];
+
+export function encodeRequest(request: Request): Fields {
+  return new Map([
+    ['id', request.id],
+    ['kind', request.kind],
+    ['to', request.to],
+    ['by', request.by],
+    ['epoch_number', String(request.epoch.number)],
+    ['epoch_id', request.epoch.id],
+    ['at_ms', String(Math.floor(request.atMs))],
+    ['expires_ms', String(Math.floor(request.expiresMs))],
+    ['within_sec', String(request.withinSec)],
+    ['refused', request.refused ?? ''],
+  ]);
+}
+
+/** The field that tells one request from every other. */
+export function encodeRequestGuard(id: string): Fields {
+  return new Map([['id', id]]);
+}
+
+export function decodeRequest(fields: Fields): Decoded<Request> {
+  return decode(fields, () => ({
+    id: text(fields, 'id'),
+    kind: oneOf(fields, 'kind', REQUESTS),
+    to: host(fields, 'to'),
+    by: fields.get('by') ?? '',
+    epoch: { number: integer(fields, 'epoch_number', 1), id: text(fields, 'epoch_id') },
+    atMs: dated(fields, 'at_ms', 1000),
+    expiresMs: dated(fields, 'expires_ms', 1000),
+    withinSec: integer(fields, 'within_sec', 1),
+    refused: fields.get('refused') || null,
+  }));
+}
+
+export function encodePause(pause: Pause): Fields {
+  return new Map([
+    ['by', pause.by],
+    ['at_ms', String(Math.floor(pause.atMs))],
+    ['until_ms', optionalDate(pause.untilMs)],
+  ]);
+}
+
+export function decodePause(fields: Fields): Decoded<Pause> {
+  return decode(fields, () => ({
+    by: fields.get('by') ?? '',
+    atMs: dated(fields, 'at_ms', 1000),
+    untilMs: datedIfAny(fields, 'until_ms'),
   }));
 }
 
@@ -424,6 +509,8 @@ export interface RawPair {
   readonly policy: Fields;
   readonly opened: string | null;
   readonly topic: string | null;
+  readonly request: Fields;
+  readonly pause: Fields;
 }
 
 /** Takes the value out of what was decoded, after telling what is wrong with it. */
@@ -432,12 +519,17 @@ export type Take = <T>(key: string, decoded: Decoded<T>) => T | null;
 export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
   const keys = keysOf(uniqsign);
   const decided = take(keys.epoch, decodeEpoch(raw.epoch));
+  const roles = take(keys.mode, decodeRoles(raw.mode));
   return {
-    roles: take(keys.mode, decodeRoles(raw.mode)),
+    roles,
     epoch: decided?.epoch ?? null,
     report: take(keys.report, decodeReport(raw.report)),
     opened: take(keys.opened, decodeHost(raw.opened)),
     decidedAtMs: decided?.atMs ?? null,
+    // A Perl identify that wrote the roles since knew nothing of them.
+    terms: decided !== null && decided.epoch.active === roles?.active ? decided.terms : NO_TERMS,
+    request: take(keys.request, decodeRequest(raw.request)),
+    pause: take(keys.pause, decodePause(raw.pause)),
   };
 }
 
@@ -514,6 +606,15 @@ function dated(fields: Fields, name: string, perSecond: 1 | 1000): number {
   const date = integer(fields, name, 0);
   if (date < 1e9 * perSecond || date > 4_102_444_800 * perSecond) throw new Garbled(`${name} is no date: ${date}`);
   return date;
+}
+
+function optionalDate(ms: number | null): string {
+  return ms === null ? '' : String(Math.floor(ms));
+}
+
+/** Absent and empty alike: no date. */
+function datedIfAny(fields: Fields, name: string): number | null {
+  return fields.get(name) ? dated(fields, name, 1000) : null;
 }
 
 function host(fields: Fields, name: string): Host {

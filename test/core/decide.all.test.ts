@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'vitest';
 import { type DecideState, decide } from '../../src/core/decide.ts';
 import type { Observation } from '../../src/core/observation.ts';
+import type { Failback } from '../../src/core/pacing.ts';
 import { type Host, otherHost, rolesWith } from '../../src/core/pair.ts';
 import { anObservation, aPair, NOW_MS } from '../support/build.ts';
 
@@ -55,7 +56,21 @@ interface Case {
   readonly remembered: Side | null;
   readonly confirmed: number;
   readonly tryTimes: number;
+  readonly pace: Pace;
 }
+
+/** What slows planned changes down. */
+interface Pace {
+  /** How long both hosts have been caught up. */
+  readonly steadySec: number;
+  /** How long ago the role changed, with a min_failover_interval of 60 s; null: unknown. */
+  readonly changedSec: number | null;
+  readonly failback: Failback;
+  readonly preferred: boolean;
+  readonly paused: boolean;
+}
+
+const UNHURRIED: Pace = { steadySec: 3600, changedSec: null, failback: 'auto', preferred: false, paused: false };
 
 interface Answer {
   readonly kind: 'keep' | 'adopt' | 'change';
@@ -79,7 +94,12 @@ function winnerOf(primary: Known, secondary: Known): Side | null {
   return null;
 }
 
-function expected({ primary, secondary, active, remembered, confirmed, tryTimes }: Case): Answer {
+function expected(c: Case): Answer {
+  const answer = expectedUnpaused(c);
+  return c.pace.paused ? { kind: 'keep', active: c.active, rounds: answer.rounds } : answer;
+}
+
+function expectedUnpaused({ primary, secondary, active, remembered, confirmed, tryTimes, pace }: Case): Answer {
   const keep: Answer = { kind: 'keep', active, rounds: 0 };
   if (typeof primary === 'string' || typeof secondary === 'string') return keep;
   const hosts = { primary, secondary };
@@ -99,10 +119,21 @@ function expected({ primary, secondary, active, remembered, confirmed, tryTimes 
   if (active !== null && living.length === 2) {
     const swappedByHand = hosts[active].readOnly && !hosts[winner].readOnly;
     if (hosts[winner].error && !swappedByHand) return keep;
+    if (pace.preferred && active === 'secondary') return keep;
+    const eitherWouldDo = !cannotBeActive(primary, secondary) && !cannotBeActive(secondary, primary);
+    if (eitherWouldDo && pace.failback === 'never') return keep;
+    const steadyForSec = eitherWouldDo && typeof pace.failback === 'number' ? pace.failback : 5;
+    const tooSoon = pace.changedSec !== null && pace.changedSec < 60;
+    if (tooSoon || (!swappedByHand && pace.steadySec < steadyForSec)) return { ...keep, rounds: confirmed + 1 };
   }
   const rounds = confirmed + 1;
   if (rounds >= tryTimes) return { kind: 'change', active: winner, rounds };
   return { kind: 'keep', active, rounds };
+}
+
+function isFailover({ primary, secondary, active }: Case): boolean {
+  const state = active === 'primary' ? primary : secondary;
+  return active !== null && typeof state !== 'string' && state.unreachable;
 }
 
 /** Confirmations so far are for whoever could take over: the one who is not active, or without roles the one who would win. */
@@ -122,13 +153,23 @@ function answer(c: Case): Answer {
     },
     remembered: c.remembered === null ? null : rolesWith(PAIR, PAIR[c.remembered]),
     seenMs: { primary: NOW_MS - 3000, secondary: NOW_MS - 3000 },
+    caughtUpSinceMs: { primary: NOW_MS - 1000 * c.pace.steadySec, secondary: NOW_MS - 1000 * c.pace.steadySec },
   };
   const decided = decide({
     pair: PAIR,
     roles: c.active === null ? null : rolesWith(PAIR, PAIR[c.active]),
     epoch: null,
     observations: { primary: observed(PAIR.primary, c.primary), secondary: observed(PAIR.secondary, c.secondary) },
-    policy: { tryTimes: c.tryTimes, freshMs: 30_000 },
+    policy: {
+      tryTimes: c.tryTimes,
+      freshMs: 30_000,
+      pacing: { minFailoverIntervalSec: 60, failback: c.pace.failback },
+    },
+    past: {
+      changedAtMs: c.pace.changedSec === null ? null : NOW_MS - 1000 * c.pace.changedSec,
+      preferred: c.pace.preferred ? PAIR.secondary : null,
+    },
+    pause: c.pace.paused ? { by: 'dba', atMs: NOW_MS, untilMs: null } : null,
     failed: null,
     giveBack: null,
     nowMs: NOW_MS,
@@ -146,10 +187,13 @@ function allCases(
   roles: readonly Pick<Case, 'active' | 'remembered'>[],
   confirmations: readonly number[],
   tryTimes: number,
+  pace: Pace = UNHURRIED,
 ) {
   return STATES.flatMap((primary) =>
     STATES.flatMap((secondary) =>
-      roles.flatMap((role) => confirmations.map((confirmed) => ({ primary, secondary, ...role, confirmed, tryTimes }))),
+      roles.flatMap((role) =>
+        confirmations.map((confirmed) => ({ primary, secondary, ...role, confirmed, tryTimes, pace })),
+      ),
     ),
   );
 }
@@ -178,6 +222,27 @@ describe('34 x 34 host states x 3 previous roles x 3 confirmations', () => {
     const { different, counts } = compare(cases);
     expect(different).toEqual([]);
     expect(Math.min(counts.keep, counts.adopt, counts.change)).toBeGreaterThan(300);
+  });
+
+  const paces: readonly Partial<Pace>[] = [
+    { steadySec: 4 },
+    { changedSec: 59 },
+    { changedSec: 60 },
+    { failback: 'never' },
+    { failback: 100, steadySec: 99 },
+    { failback: 100, steadySec: 100 },
+    { preferred: true },
+    { paused: true },
+  ];
+
+  test.each(paces)('are decided as the contract says, slowed down by %o', (pace) => {
+    const cases = allCases(roles, [1], 2, { ...UNHURRIED, ...pace });
+    expect(compare(cases).different).toEqual([]);
+    const slowed = cases.filter((c) => expected(c).kind !== expected({ ...c, pace: UNHURRIED }).kind);
+    // Each of them matters, save the two that stand at the end of a wait.
+    expect(slowed.length > 0).toBe(!(pace.changedSec === 60 || pace.steadySec === 100));
+    // None of them keeps a dead active in the role.
+    if (!pace.paused) expect(slowed.filter(isFailover)).toEqual([]);
   });
 
   test('are decided as the contract says when Redis lost roles that are remembered', () => {

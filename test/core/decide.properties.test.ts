@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Decided, type DecideInput, type DecideState, decide, FIRST_STATE } from '../../src/core/decide.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
+import type { Failback } from '../../src/core/pacing.ts';
 import { type Host, rolesWith } from '../../src/core/pair.ts';
 import { elect, factsOf, UNREACHABLE } from '../../src/core/rules.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
@@ -59,6 +60,10 @@ const anEpoch = fc.oneof(
   aHost.map((active) => ({ number: 4, id: 'e4', active })),
 );
 
+const aDateOfCatchingUp = fc.constantFrom(null, NOW_MS - 4999, NOW_MS - 5000, NOW_MS - 3_600_000);
+
+const aPause = fc.constantFrom(null, NOW_MS - 1, NOW_MS + 1).map((untilMs) => ({ by: 'dba', atMs: NOW_MS, untilMs }));
+
 const aState: fc.Arbitrary<DecideState> = fc.record({
   pending: fc.oneof(
     fc.constant(null),
@@ -71,6 +76,7 @@ const aState: fc.Arbitrary<DecideState> = fc.record({
   ),
   remembered: someRoles,
   seenMs: fc.constantFrom({ primary: null, secondary: null }, { primary: NOW_MS - 9000, secondary: NOW_MS - 9000 }),
+  caughtUpSinceMs: fc.record({ primary: aDateOfCatchingUp, secondary: aDateOfCatchingUp }),
 });
 
 /** Anything the board and the memory may hold, but no failed switchover to give back: that one asks no rule. */
@@ -79,7 +85,19 @@ const anInput: fc.Arbitrary<DecideInput> = fc.record({
   roles: someRoles,
   epoch: anEpoch,
   observations: fc.record({ primary: perhapsALookAt(PRIMARY), secondary: perhapsALookAt(SECONDARY) }),
-  policy: fc.record({ tryTimes: fc.integer({ min: 2, max: 3 }), freshMs: fc.constant(FRESH_MS) }),
+  policy: fc.record({
+    tryTimes: fc.integer({ min: 2, max: 3 }),
+    freshMs: fc.constant(FRESH_MS),
+    pacing: fc.record({
+      minFailoverIntervalSec: fc.constantFrom(0, 60),
+      failback: fc.constantFrom<Failback[]>('auto', 'auto', 'never', 100),
+    }),
+  }),
+  past: fc.record({
+    changedAtMs: fc.constantFrom(null, NOW_MS - 59_000, NOW_MS - 3_600_000),
+    preferred: fc.constantFrom(null, null, SECONDARY),
+  }),
+  pause: fc.oneof({ weight: 9, arbitrary: fc.constant(null) }, { weight: 1, arbitrary: aPause }),
   failed: fc.oneof(
     { weight: 5, arbitrary: fc.constant(null) },
     { weight: 1, arbitrary: fc.record({ host: aHost, untilMs: fc.constantFrom(NOW_MS - 1, NOW_MS, NOW_MS + 1) }) },
@@ -134,6 +152,10 @@ function swapped(input: DecideInput): DecideInput {
     state: {
       ...input.state,
       seenMs: { primary: input.state.seenMs.secondary, secondary: input.state.seenMs.primary },
+      caughtUpSinceMs: {
+        primary: input.state.caughtUpSinceMs.secondary,
+        secondary: input.state.caughtUpSinceMs.primary,
+      },
     },
   };
 }
@@ -263,7 +285,9 @@ describe('whatever the input', () => {
                 primary: anObservation({ failure: 'silent', atMs: dates.primary }),
                 secondary: anObservation({ host: SECONDARY, readOnly: true, atMs: dates.secondary }),
               },
-              policy: { tryTimes, freshMs: FRESH_MS },
+              policy: { tryTimes, freshMs: FRESH_MS, pacing: { minFailoverIntervalSec: 60, failback: 'auto' } },
+              past: { changedAtMs: null, preferred: null },
+              pause: null,
               failed: null,
               giveBack: null,
               nowMs: NOW_MS,

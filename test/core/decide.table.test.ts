@@ -5,11 +5,14 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type Decided, type DecideInput, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { NO_TERMS } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
+import type { Pacing, Past } from '../../src/core/pacing.ts';
 import { type Host, parseHost, type Roles, rolesWith } from '../../src/core/pair.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 const PAIR = aPair();
+const PACING: Pacing = { minFailoverIntervalSec: 60, failback: 'auto' };
 const GOLDEN = new URL('decisions.txt', import.meta.url);
 const FOREIGN: Host = parseHost('10.9.9.9:3308') ?? PRIMARY;
 
@@ -23,6 +26,10 @@ interface Situation {
   /** Rounds that have agreed so far on the host that is not active. */
   readonly agreed: number;
   readonly input: Partial<DecideInput>;
+  readonly pacing: Pacing;
+  readonly past: Past;
+  /** For so long both hosts have been caught up, as far as they are. */
+  readonly steadySec: number;
   readonly remembered: Roles | null;
 }
 
@@ -44,10 +51,23 @@ function when(name: string, over: Partial<Omit<Situation, 'name'>> = {}): Situat
     roles: ON_PRIMARY,
     agreed: 0,
     input: {},
+    pacing: PACING,
+    past: NO_TERMS,
+    steadySec: 3600,
     remembered: null,
     ...over,
   };
 }
+
+/** The secondary is active, and with one more round the primary, good again, would be. */
+const PRIMARY_IS_BACK: Partial<Omit<Situation, 'name'>> = {
+  primary: { ...PASSIVE, connections: 2 },
+  secondary: ACTIVE,
+  roles: ON_SECONDARY,
+  agreed: 1,
+};
+
+const PAUSE = { by: 'dba@db1', atMs: NOW_MS - 60_000, untilMs: null };
 
 const SITUATIONS: readonly (string | Situation)[] = [
   'Nothing to do',
@@ -74,7 +94,7 @@ const SITUATIONS: readonly (string | Situation)[] = [
   when('the active is silent: second of three rounds', {
     primary: { failure: 'silent' },
     agreed: 1,
-    input: { policy: { tryTimes: 3, freshMs: 30_000 } },
+    input: { policy: { tryTimes: 3, freshMs: 30_000, pacing: PACING } },
   }),
   when('the active refuses but no connection broke', { primary: { failure: 'refused' }, secondary: LOST_SOURCE }),
   when('the active refuses and the passive still hears it', { primary: REFUSED }),
@@ -283,6 +303,100 @@ const SITUATIONS: readonly (string | Situation)[] = [
     input: { failed: { host: SECONDARY, untilMs: NOW_MS + 20_000 } },
   }),
 
+  'Planned changes that are slowed down',
+  when('the role changed a moment ago', {
+    ...PRIMARY_IS_BACK,
+    past: { changedAtMs: NOW_MS - 12_000, preferred: null },
+  }),
+  when('the role changed a moment ago, with an interval of 0', {
+    ...PRIMARY_IS_BACK,
+    past: { changedAtMs: NOW_MS, preferred: null },
+    pacing: { ...PACING, minFailoverIntervalSec: 0 },
+  }),
+  when("the role changed in the future, by another machine's clock", {
+    ...PRIMARY_IS_BACK,
+    past: { changedAtMs: NOW_MS + 12_000, preferred: null },
+  }),
+  when('the primary has only just caught up', { ...PRIMARY_IS_BACK, steadySec: 3 }),
+  when('failback=never, and both hosts could be active', {
+    ...PRIMARY_IS_BACK,
+    pacing: { ...PACING, failback: 'never' },
+  }),
+  when('failback=never, and all clients have gone to the primary', {
+    ...PRIMARY_IS_BACK,
+    secondary: { connections: 0 },
+    pacing: { ...PACING, failback: 'never' },
+  }),
+  when('failback=300, and the primary is caught up for four minutes', {
+    ...PRIMARY_IS_BACK,
+    steadySec: 240,
+    pacing: { ...PACING, failback: 300 },
+  }),
+  when('failback=300, and the primary is caught up for five minutes', {
+    ...PRIMARY_IS_BACK,
+    steadySec: 300,
+    pacing: { ...PACING, failback: 300 },
+  }),
+  when('an operator switched over to the secondary', {
+    ...PRIMARY_IS_BACK,
+    past: { changedAtMs: null, preferred: SECONDARY },
+  }),
+  when('an operator switched over to the secondary, and all clients are at the primary', {
+    ...PRIMARY_IS_BACK,
+    secondary: { connections: 0 },
+    past: { changedAtMs: null, preferred: SECONDARY },
+  }),
+
+  'Failovers that nothing slows down',
+  when('the active dies a moment after the role changed', {
+    primary: REFUSED,
+    secondary: LOST_SOURCE,
+    agreed: 1,
+    past: { changedAtMs: NOW_MS - 12_000, preferred: null },
+  }),
+  when('the active dies whom an operator switched over to', {
+    primary: LOST_SOURCE,
+    secondary: REFUSED,
+    roles: ON_SECONDARY,
+    agreed: 1,
+    past: { changedAtMs: NOW_MS - 86_400_000, preferred: SECONDARY },
+  }),
+  when('the active dies, failback=never', {
+    primary: LOST_SOURCE,
+    secondary: REFUSED,
+    roles: ON_SECONDARY,
+    agreed: 1,
+    pacing: { ...PACING, failback: 'never' },
+  }),
+  when('the active dies and the survivor has caught up only just before', {
+    primary: REFUSED,
+    secondary: LOST_SOURCE,
+    agreed: 1,
+    steadySec: 0,
+  }),
+
+  'While it is paused',
+  when('nothing is to be done', { input: { pause: PAUSE } }),
+  when('the active is dead', { primary: REFUSED, secondary: LOST_SOURCE, agreed: 1, input: { pause: PAUSE } }),
+  when('the active is dead, and the pause ends by itself later', {
+    primary: REFUSED,
+    secondary: LOST_SOURCE,
+    agreed: 1,
+    input: { pause: { ...PAUSE, untilMs: NOW_MS + 90_000 } },
+  }),
+  when('the active is dead, and the pause has ended by itself', {
+    primary: REFUSED,
+    secondary: LOST_SOURCE,
+    agreed: 1,
+    input: { pause: { ...PAUSE, untilMs: NOW_MS } },
+  }),
+  when('the board was emptied of roles', { roles: null, input: { pause: PAUSE } }),
+  when('a switchover failed', {
+    primary: { connections: 0 },
+    secondary: { ...ACTIVE, readOnly: true },
+    input: { pause: PAUSE, giveBack: { to: SECONDARY, why: 'the drain took longer than 30 s' } },
+  }),
+
   'A switchover that the agents took back',
   when('the former active answers', {
     primary: { connections: 0 },
@@ -358,6 +472,7 @@ const SITUATIONS: readonly (string | Situation)[] = [
 
 function inputOf(situation: Situation): DecideInput {
   const { roles, agreed, remembered } = situation;
+  const steadyMs = NOW_MS - situation.steadySec * 1000;
   const look = (host: Host, choices: Look | null) => (choices === null ? null : anObservation({ host, ...choices }));
   const from = roles?.active ?? null;
   const to = from === PRIMARY ? SECONDARY : PRIMARY;
@@ -366,11 +481,18 @@ function inputOf(situation: Situation): DecideInput {
     roles,
     epoch: null,
     observations: { primary: look(PRIMARY, situation.primary), secondary: look(SECONDARY, situation.secondary) },
-    policy: { tryTimes: 2, freshMs: 30_000 },
+    policy: { tryTimes: 2, freshMs: 30_000, pacing: situation.pacing },
+    past: situation.past,
+    pause: null,
     failed: null,
     giveBack: null,
     nowMs: NOW_MS,
-    state: { ...FIRST_STATE, remembered, pending: agreed === 0 ? null : { to, from, epochId: null, rounds: agreed } },
+    state: {
+      ...FIRST_STATE,
+      caughtUpSinceMs: { primary: steadyMs, secondary: steadyMs },
+      remembered,
+      pending: agreed === 0 ? null : { to, from, epochId: null, rounds: agreed },
+    },
     ...situation.input,
   };
 }
@@ -399,12 +521,19 @@ function seen(observation: Observation | null): string {
 }
 
 function context(situation: Situation, input: DecideInput): string {
-  const { roles, failed, giveBack, policy } = input;
+  const { roles, failed, giveBack, policy, past, pause } = input;
   const words = [roles === null ? 'names no active' : `active ${roles.active}`];
   if (roles !== null && roles.active !== PRIMARY && roles.active !== SECONDARY) words.push('of another pair');
   if (situation.remembered !== null) words.push(`last known active ${situation.remembered.active}`);
   if (situation.agreed > 0) words.push(`${situation.agreed} of ${policy.tryTimes} rounds so far`);
   if (failed !== null) words.push(`opening ${failed.host} failed, wait ${(failed.untilMs - NOW_MS) / 1000} s`);
+  const { minFailoverIntervalSec, failback } = policy.pacing;
+  if (minFailoverIntervalSec !== 60) words.push(`min_failover_interval=${minFailoverIntervalSec}`);
+  if (failback !== 'auto') words.push(`failback=${failback}`);
+  if (situation.steadySec !== 3600) words.push(`caught up for ${situation.steadySec} s`);
+  if (past.changedAtMs !== null) words.push(`active for ${(NOW_MS - past.changedAtMs) / 1000} s`);
+  if (past.preferred !== null) words.push(`switched over to ${past.preferred}`);
+  if (pause !== null) words.push('paused');
   if (giveBack !== null) words.push(`switchover failed, formerly active ${giveBack.to}`);
   return words.join(', ');
 }

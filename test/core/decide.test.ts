@@ -1,12 +1,20 @@
 // Decisions that take several rounds: what one round leaves to the next. Single rounds are in decisions.txt.
 
 import { describe, expect, test } from 'vitest';
-import { type DecideInput, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { type DecideInput, type DecideState, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { NO_TERMS } from '../../src/core/decision.ts';
+import type { Pacing } from '../../src/core/pacing.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import { rolesWith } from '../../src/core/pair.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 const PAIR = aPair();
+const PACING: Pacing = { minFailoverIntervalSec: 60, failback: 'auto' };
+/** Both hosts have been caught up for an hour. */
+const STEADY_STATE: DecideState = {
+  ...FIRST_STATE,
+  caughtUpSinceMs: { primary: NOW_MS - 3_600_000, secondary: NOW_MS - 3_600_000 },
+};
 
 type Look = Parameters<typeof anObservation>[0];
 
@@ -15,8 +23,8 @@ const PASSIVE: Look = { readOnly: true, connections: 0 };
 const ACTIVE: Look = {};
 
 /** An identify that keeps its state from one round to the next, on a board whose primary is active. */
-function anIdentify() {
-  let state = FIRST_STATE;
+function anIdentify(steady: DecideState = STEADY_STATE) {
+  let state = steady;
   let atMs = NOW_MS;
   function see(
     primary: Look,
@@ -32,7 +40,9 @@ function anIdentify() {
         primary: anObservation({ ...primary, atMs: dates.primary }),
         secondary: anObservation({ host: SECONDARY, ...secondary, atMs: dates.secondary }),
       },
-      policy: { tryTimes: 2, freshMs: 30_000 },
+      policy: { tryTimes: 2, freshMs: 30_000, pacing: PACING },
+      past: NO_TERMS,
+      pause: null,
       failed: null,
       giveBack: null,
       nowMs: atMs,
@@ -175,10 +185,56 @@ describe('confirmations', () => {
     const identify = anIdentify();
     const idle: Look = { connections: 0 };
     const used: Look = { readOnly: true, connections: 4 };
-    expect(identify.round(idle, { ...used, io: 'Connecting' }).state.pending).toBeNull();
-    expect(identify.round(idle, { ...used, io: 'Connecting' }).state.pending).toBeNull();
+    const failed = { failed: { host: SECONDARY, untilMs: NOW_MS + 60_000 } };
+    expect(identify.round(idle, used, failed).state.pending).toBeNull();
+    expect(identify.round(idle, used, failed).state.pending).toBeNull();
     expect(identify.round(idle, used).kind).toBe('keep');
     expect(identify.round(idle, used).kind).toBe('change');
+  });
+});
+
+describe('a change that nobody is in a hurry for', () => {
+  const onSecondary = { roles: rolesWith(PAIR, SECONDARY), epoch: anEpoch('one', SECONDARY) };
+  const tie: [Look, Look] = [{ ...PASSIVE, connections: 2 }, ACTIVE];
+
+  test('comes when the other host has been caught up for five seconds, and rounds count meanwhile', () => {
+    const identify = anIdentify(FIRST_STATE);
+    for (let second = 0; second < 5; second++) {
+      expect(identify.round(...tie, onSecondary).kind, `${second} s`).toBe('keep');
+    }
+    expect(identify.round(...tie, onSecondary)).toMatchObject({ kind: 'change', roles: { active: PRIMARY } });
+  });
+
+  test.each<[string, Look]>([
+    ['is delayed', { ...PASSIVE, connections: 2, delaySec: 1 }],
+    ['stops replicating', { ...PASSIVE, connections: 2, io: 'Connecting' }],
+    ['does not answer', GONE],
+    ['is not to be read', { failure: 'saturated' }],
+  ])('begins to wait again when the other host %s for one round', (_name, look) => {
+    const identify = anIdentify();
+    identify.round(look, ACTIVE, onSecondary);
+    for (let second = 0; second < 5; second++) {
+      expect(identify.round(...tie, onSecondary).kind, `${second} s`).toBe('keep');
+    }
+    expect(identify.round(...tie, onSecondary).kind).toBe('change');
+  });
+
+  test('waits no longer than from now on when the clock jumped back', () => {
+    const identify = anIdentify();
+    const nowMs = NOW_MS - 7_200_000;
+    const dates = {
+      primary: anObservation({ ...tie[0], atMs: nowMs }),
+      secondary: anObservation({ host: SECONDARY, atMs: nowMs }),
+    };
+    const decided = identify.again(...tie, { ...onSecondary, nowMs, observations: dates });
+    expect(decided.state.caughtUpSinceMs.primary).toBe(nowMs);
+  });
+
+  test('is decided at once by whoever resumes what was paused', () => {
+    const identify = anIdentify();
+    const pause = { pause: { by: 'dba', atMs: NOW_MS, untilMs: null } };
+    for (let round = 0; round < 4; round++) expect(identify.round(GONE, PASSIVE, pause).kind).toBe('keep');
+    expect(identify.again(GONE, PASSIVE).kind).toBe('change');
   });
 });
 
@@ -200,7 +256,7 @@ describe('the roles that are remembered', () => {
 
   test('do not count when they are not of the pair themselves', () => {
     const remembered = rolesWith({ primary: '10.9.9.9:1', secondary: PRIMARY }, '10.9.9.9:1');
-    const decided = anIdentify().round(PASSIVE, PASSIVE, { ...lost, state: { ...FIRST_STATE, remembered } });
+    const decided = anIdentify().round(PASSIVE, PASSIVE, { ...lost, state: { ...STEADY_STATE, remembered } });
     expect(decided).toMatchObject({ kind: 'keep', state: { remembered: null, pending: { to: PRIMARY } } });
   });
 });

@@ -24,6 +24,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     accountsStuck: [],
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
+    force: false,
     progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
     ...changes,
@@ -277,6 +278,24 @@ describe('an open active', () => {
     expect(brief(nextStep(situation({ active, passive: onlyIo, ioStopped: [A] })))).toBe('start-io A');
     const both = answered({ serverId: 1, replication: someReplication({ source: B, io: 'No', sql: 'No' }) });
     expect(brief(nextStep(situation({ active, passive: both, passiveRestarted: true })))).toBe('start-replication A');
+  });
+
+  it('has it replicate again after a restart that no agent saw: the I/O thread never ran in this life of the server', () => {
+    const active = follower({}, open);
+    const came = { source: B, io: 'No', sourceServerId: 0 } as const;
+    const none = answered({ serverId: 1, replication: someReplication({ ...came, sql: 'No' }) });
+    expect(brief(nextStep(situation({ active, passive: none })))).toBe('start-replication A');
+    const drained = answered({ serverId: 1, replication: someReplication(came) });
+    expect(brief(nextStep(situation({ active, passive: drained })))).toBe('start-io A');
+  });
+
+  it('has the one to be opened receive the rest when it restarted in the middle of the change and nobody writes', () => {
+    const passive = answered({ serverId: 1, binlog: { file: 'bin.000001', pos: 300 } });
+    const none = follower({ io: 'No', sql: 'No', sourceServerId: 0 });
+    expect(brief(nextStep(situation({ active: none, passive })))).toBe('start-replication B');
+    expect(brief(nextStep(situation({ active: follower({ io: 'No', sourceServerId: 0 }), passive })))).toBe(
+      'start-io B',
+    );
   });
 });
 

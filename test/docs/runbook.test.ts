@@ -44,7 +44,7 @@ it.each(spans)('mmm still says: %s', (span) => {
 it('every reason to hold that the agents can give is in the runbook', () => {
   const runbook = readDocument('docs/runbook.md');
   const source = readDocument('src/core/reconcile.ts');
-  const reasons = [...source.matchAll(/(?:hold\(|return)\s*`([^`]*)`/g)].map(([, reason = '']) => reason);
+  const reasons = [...source.matchAll(/(?:hold\(|stuck\(|return)\s*`([^`]*)`/g)].map(([, reason = '']) => reason);
   expect(reasons.length).toBeGreaterThan(8);
   for (const reason of reasons) {
     const pieces = reason.split(/\$\{[^}]*\}/).map((piece) => piece.replaceAll(/^[\s(;,)]+|[\s(;,)]+$/g, ''));

@@ -1,5 +1,6 @@
 // The warm connection and the evidence of its probes, on real servers in every state that a test can bring about.
 
+import { connect, createServer, type Socket } from 'node:net';
 import { createConnection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { MysqlAccess } from '../../src/core/config.ts';
@@ -17,6 +18,29 @@ const CONNECT_TIMEOUT_MS = 400;
 function factsOf(evidence: Evidence): Facts {
   if (evidence.kind !== 'answered') throw new Error(`no facts: ${JSON.stringify(evidence)}`);
   return evidence.facts;
+}
+
+/** Passes everything on, what the server says after a delay. */
+async function slowRoadTo(port: number, delayMs: number): Promise<{ port: number; close(): Promise<void> }> {
+  const sockets: Socket[] = [];
+  const listener = createServer((client) => {
+    const server = connect({ host: '127.0.0.1', port, noDelay: true });
+    sockets.push(client, server);
+    for (const socket of [client, server]) socket.on('error', () => undefined);
+    client.pipe(server);
+    server.on('data', (bytes) => setTimeout(() => client.write(bytes), delayMs));
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+  return {
+    port: address.port,
+    close: () =>
+      new Promise((resolve) => {
+        for (const socket of sockets) socket.destroy();
+        listener.close(() => resolve());
+      }),
+  };
 }
 
 describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
@@ -151,6 +175,18 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     const until = performance.now() + CONNECT_TIMEOUT_MS + 700;
     while (performance.now() < until);
     expect((await look).kind).toBe('answered');
+  });
+
+  test('a host that is far away answers, though all its answers together take longer than the connect timeout', async () => {
+    const detour = await slowRoadTo(pair.a.port, 50);
+    try {
+      const server = serverFor({ ...pair.a, host: `127.0.0.1:${detour.port}` });
+      const started = performance.now();
+      expect((await server.probe()).kind).toBe('answered');
+      expect(performance.now() - started).toBeGreaterThan(CONNECT_TIMEOUT_MS);
+    } finally {
+      await detour.close();
+    }
   });
 
   test('a frozen host is silent within the connect timeout, and answers when it is woken', async () => {

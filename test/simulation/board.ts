@@ -4,6 +4,7 @@ import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
+import type { Pause, Request } from '../../src/core/request.ts';
 import type { Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import { MemoryBoard } from '../support/memory-store.ts';
 import type { Chance } from './chance.ts';
@@ -141,6 +142,21 @@ export class SimStore implements Store {
   }
   resign(uniqsign: string, owner: string) {
     return this.#call(() => this.#inner.resign(uniqsign, owner));
+  }
+  leader(uniqsign: string) {
+    return this.#call(() => this.#inner.leader(uniqsign));
+  }
+  listeners() {
+    return this.#call(() => this.#inner.listeners());
+  }
+  putRequest(uniqsign: string, request: Request) {
+    return this.#call(() => this.#inner.putRequest(uniqsign, request));
+  }
+  endRequest(uniqsign: string, id: string, refused: string | null) {
+    return this.#call(() => this.#inner.endRequest(uniqsign, id, refused));
+  }
+  putPause(uniqsign: string, pause: Pause | null) {
+    return this.#call(() => this.#inner.putPause(uniqsign, pause));
   }
   findPairs() {
     return this.#call(() => this.#inner.findPairs());

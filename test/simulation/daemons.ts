@@ -19,6 +19,7 @@ export const TOPIC = 'mmm-switch-channel';
 export const CONNECT_TIMEOUT_MS = 1_000;
 const INTERVAL_MS = 1_000;
 const TRY_TIMES = 2;
+const PACING = { minFailoverIntervalSec: 60, failback: 'auto' } as const;
 const TRY_ON_FAILURE = 3;
 const LEAD_MS = 5_000;
 const DISCOVER_MS = 5_000;
@@ -96,6 +97,7 @@ async function runIdentify(parts: DaemonParts): Promise<void> {
         pair,
         tryTimes: TRY_TIMES,
         policy: { drainTimeoutSec },
+        pacing: PACING,
         store,
         clock: life.clock,
         random: life.chance,

@@ -126,6 +126,8 @@ export class World {
         policy: fields(keys.policy),
         opened: strings.get(keys.opened) ?? null,
         topic: strings.get(keys.topic) ?? null,
+        request: fields(keys.request),
+        pause: fields(keys.pause),
       },
       (_, decoded) => decoded.value,
     );

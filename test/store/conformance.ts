@@ -1,7 +1,7 @@
 // What every Store must do, whatever is behind it. Run on memory by memory.test.ts and on a real Redis by redis.real.test.ts.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import { type Decision, NO_TERMS, type Policy, type Report } from '../../src/core/decision.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Store, WakeEvent } from '../../src/store/store.ts';
 import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
@@ -28,7 +28,13 @@ const STRICT: Policy = { drainTimeoutSec: null };
 
 function decision(number: number, active: Host = PRIMARY, id = `id${number}`): Decision {
   const passive = active === PRIMARY ? SECONDARY : PRIMARY;
-  return { roles: { active, passive }, epoch: { number, id, active }, reasons: ['a test'], atMs: NOW_MS };
+  return {
+    roles: { active, passive },
+    epoch: { number, id, active },
+    reasons: ['a test'],
+    atMs: NOW_MS,
+    terms: NO_TERMS,
+  };
 }
 
 function report(epoch: Epoch, over: Partial<Report> = {}): Report {
@@ -39,6 +45,7 @@ function report(epoch: Epoch, over: Partial<Report> = {}): Report {
     why: '',
     atMs: NOW_MS,
     agent: 'db1',
+    noWriterMs: null,
     ...over,
   };
 }
@@ -193,6 +200,9 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           report: null,
           opened: null,
           decidedAtMs: NOW_MS,
+          terms: NO_TERMS,
+          request: null,
+          pause: null,
         });
         await vi.waitFor(() => expect(published).toHaveLength(2));
         expect(published.sort()).toEqual([

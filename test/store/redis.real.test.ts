@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import type { Decision } from '../../src/core/decision.ts';
+import { type Decision, NO_TERMS } from '../../src/core/decision.ts';
 import type { MmmError } from '../../src/core/errors.ts';
 import type { Host } from '../../src/core/pair.ts';
 import { ownFolder, removeFolder } from '../../src/sandbox/lifetime.ts';
@@ -24,6 +24,7 @@ const DECISION: Decision = {
   epoch: { number: 1, id: 'id1', active: PRIMARY },
   reasons: [],
   atMs: NOW_MS,
+  terms: NO_TERMS,
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'mmm-board-'));

@@ -1,16 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Decision, Report } from '../../src/core/decision.ts';
+import { type Decision, NO_TERMS, type Report, type Terms } from '../../src/core/decision.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
+import type { Request } from '../../src/core/request.ts';
 import {
+  boardOf,
   channelsOf,
   decodeEpoch,
   decodeHost,
   decodeMessage,
   decodeObservation,
+  decodePause,
   decodePolicy,
   decodeReport,
+  decodeRequest,
   decodeRoles,
   decodeWake,
   encodeEpoch,
@@ -18,8 +22,10 @@ import {
   encodeMessage,
   encodeObservation,
   encodePair,
+  encodePause,
   encodePolicy,
   encodeReport,
+  encodeRequest,
   encodeRoles,
   foundPairOf,
   guardFor,
@@ -36,8 +42,34 @@ const B: Host = '10.0.21.7:3308';
 const ROLES = { active: A, passive: B };
 const AT_MS = 1_547_610_844_123;
 const EPOCH: Epoch = { number: 7, id: '747dda0fc5754935bd33f370d1bf23a6', active: A };
-const DECISION: Decision = { roles: ROLES, epoch: EPOCH, reasons: ['the other is silent'], atMs: AT_MS };
-const REPORT: Report = { epoch: EPOCH, outcome: 'opened', host: A, why: 'drained', atMs: AT_MS, agent: 'db1' };
+const DECISION: Decision = {
+  roles: ROLES,
+  epoch: EPOCH,
+  reasons: ['the other is silent'],
+  atMs: AT_MS,
+  terms: NO_TERMS,
+};
+const TERMS: Terms = { changedAtMs: AT_MS, preferred: B, force: true, requestId: 'r1', backAtMs: AT_MS };
+const REQUEST: Request = {
+  id: 'r1',
+  kind: 'switchover',
+  to: B,
+  by: 'root@db1',
+  epoch: { number: EPOCH.number, id: EPOCH.id },
+  atMs: AT_MS,
+  expiresMs: AT_MS,
+  withinSec: 30,
+  refused: null,
+};
+const REPORT: Report = {
+  epoch: EPOCH,
+  outcome: 'opened',
+  host: A,
+  why: 'drained',
+  atMs: AT_MS,
+  agent: 'db1',
+  noWriterMs: 42,
+};
 
 /** What a Perl monitor writes about a healthy host, with changes. */
 function perl(changes: Record<string, string> = {}): Map<string, string> {
@@ -73,6 +105,8 @@ describe('the bytes in Redis', () => {
       topic: 'mysql-8d9a4b2924dc40baa792d742cb786345-topic',
       observers: 'mysql-8d9a4b2924dc40baa792d742cb786345-observers',
       opened: 'mysql-8d9a4b2924dc40baa792d742cb786345-opened',
+      request: 'mysql-8d9a4b2924dc40baa792d742cb786345-request',
+      pause: 'mysql-8d9a4b2924dc40baa792d742cb786345-pause',
       leader: 'mysql-8d9a4b2924dc40baa792d742cb786345-leader',
       ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-io-stopped',
     });
@@ -199,6 +233,18 @@ describe('the bytes in Redis', () => {
       active: '10.0.21.5:3308',
       reasons: '["the other is silent"]',
       at_ms: '1547610844123',
+      changed_ms: '',
+      preferred: '',
+      force: '0',
+      request: '',
+      back_ms: '',
+    });
+    expect(Object.fromEntries(encodeEpoch({ ...DECISION, terms: TERMS }))).toMatchObject({
+      changed_ms: '1547610844123',
+      preferred: '10.0.21.7:3308',
+      force: '1',
+      request: 'r1',
+      back_ms: '1547610844123',
     });
     expect(Object.fromEntries(encodePolicy({ drainTimeoutSec: null }))).toEqual({ drain_timeout: 'none' });
     expect(Object.fromEntries(encodePolicy({ drainTimeoutSec: 60 }))).toEqual({ drain_timeout: '60' });
@@ -210,6 +256,28 @@ describe('the bytes in Redis', () => {
       why: 'drained',
       at_ms: '1547610844123',
       agent: 'db1',
+      no_writer_ms: '42',
+    });
+    expect(encodeReport({ ...REPORT, noWriterMs: null }).get('no_writer_ms')).toBe('');
+  });
+
+  test("an operator's request and pause", () => {
+    expect(Object.fromEntries(encodeRequest(REQUEST))).toEqual({
+      id: 'r1',
+      kind: 'switchover',
+      to: '10.0.21.7:3308',
+      by: 'root@db1',
+      epoch_number: '7',
+      epoch_id: '747dda0fc5754935bd33f370d1bf23a6',
+      at_ms: '1547610844123',
+      expires_ms: '1547610844123',
+      within_sec: '30',
+      refused: '',
+    });
+    expect(Object.fromEntries(encodePause({ by: 'root@db1', atMs: AT_MS, untilMs: null }))).toEqual({
+      by: 'root@db1',
+      at_ms: '1547610844123',
+      until_ms: '',
     });
   });
 
@@ -255,12 +323,42 @@ describe('there and back', () => {
 
   test('roles, epoch, policy, report and message come back as they went', () => {
     expect(decodeRoles(encodeRoles(ROLES)).value).toEqual(ROLES);
-    expect(decodeEpoch(encodeEpoch(DECISION)).value).toEqual({ epoch: EPOCH, atMs: AT_MS });
+    for (const terms of [TERMS, NO_TERMS]) {
+      expect(decodeEpoch(encodeEpoch({ ...DECISION, terms })).value).toEqual({ epoch: EPOCH, atMs: AT_MS, terms });
+    }
     expect(decodeReport(encodeReport(REPORT)).value).toEqual({ ...REPORT, epoch: { number: 7, id: EPOCH.id } });
     for (const drainTimeoutSec of [null, 60]) {
       expect(decodePolicy(encodePolicy({ drainTimeoutSec })).value).toEqual({ drainTimeoutSec });
     }
     expect(decodeMessage(encodeMessage({ roles: ROLES, uniqsign: U })).value).toEqual({ roles: ROLES, uniqsign: U });
+    for (const refused of [null, 'it came too late']) {
+      expect(decodeRequest(encodeRequest({ ...REQUEST, refused })).value).toEqual({ ...REQUEST, refused });
+    }
+    for (const untilMs of [null, AT_MS]) {
+      const pause = { by: 'dba', atMs: AT_MS, untilMs };
+      expect(decodePause(encodePause(pause)).value).toEqual(pause);
+    }
+  });
+
+  test('the terms of an epoch are unknown when an older mmm, or a Perl identify, wrote since', () => {
+    const fields = encodeEpoch({ ...DECISION, terms: TERMS });
+    const old = new Map([...fields].filter(([name]) => ['number', 'id', 'active', 'reasons', 'at_ms'].includes(name)));
+    expect(decodeEpoch(old).value).toMatchObject({ epoch: EPOCH, terms: NO_TERMS });
+    const none = new Map<string, string>();
+    const raw: RawPair = {
+      mode: encodeRoles(ROLES),
+      epoch: fields,
+      report: none,
+      policy: none,
+      opened: null,
+      topic: null,
+      request: none,
+      pause: none,
+    };
+    const take = tellingOnce(() => {});
+    expect(boardOf(U, raw, take).terms).toEqual(TERMS);
+    const mode = encodeRoles({ active: B, passive: A });
+    expect(boardOf(U, { ...raw, mode }, take)).toMatchObject({ epoch: EPOCH, terms: NO_TERMS });
   });
 
   test('an IPv6 address keeps its colons in keys and message', () => {
@@ -446,13 +544,24 @@ describe('a pair as an agent finds it', () => {
     policy: new Map(),
     opened: null,
     topic: null,
+    request: new Map(),
+    pause: new Map(),
   };
   const take = tellingOnce(() => {});
 
   test('one of a Perl identify has no epoch, the strictest policy, and is ours', () => {
     expect(foundPairOf(U, raw, { topic: 't', take })).toEqual({
       uniqsign: U,
-      board: { roles: ROLES, epoch: null, report: null, opened: null, decidedAtMs: null },
+      board: {
+        roles: ROLES,
+        epoch: null,
+        report: null,
+        opened: null,
+        decidedAtMs: null,
+        terms: NO_TERMS,
+        request: null,
+        pause: null,
+      },
       policy: { drainTimeoutSec: null },
     });
   });

@@ -5,6 +5,7 @@ import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Observation, Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
+import type { Pause, Request } from '../../src/core/request.ts';
 import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import {
   boardOf,
@@ -18,8 +19,11 @@ import {
   encodeMessage,
   encodeObservation,
   encodePair,
+  encodePause,
   encodePolicy,
   encodeReport,
+  encodeRequest,
+  encodeRequestGuard,
   encodeRoles,
   encodeSighting,
   type Fields,
@@ -42,7 +46,8 @@ export class MemoryBoard {
   readonly strings = new Map<string, string>();
   readonly sets = new Map<string, Set<string>>();
   readonly #leads = new Map<string, number>();
-  readonly #subscribers = new Set<(channel: string, payload: string) => void>();
+  /** Who hears, and what they say that they listen for. */
+  readonly #subscribers = new Map<(channel: string, payload: string) => void, readonly string[]>();
   readonly #nowMs: () => number;
   /** What every store throws, for a Redis that is away. */
   trouble: MmmError | null = null;
@@ -66,17 +71,25 @@ export class MemoryBoard {
 
   /** Reaches its listeners later, as a message over a network does. */
   publish(channel: string, payload: string): void {
-    for (const hear of this.#subscribers) queueMicrotask(() => hear(channel, payload));
+    for (const hear of this.#subscribers.keys()) queueMicrotask(() => hear(channel, payload));
   }
 
-  subscribe(hear: (channel: string, payload: string) => void): () => void {
-    this.#subscribers.add(hear);
+  subscribe(hear: (channel: string, payload: string) => void, channels: readonly string[] = []): () => void {
+    this.#subscribers.set(hear, channels);
     return () => this.#subscribers.delete(hear);
   }
 
+  listeners(channel: string): number {
+    return [...this.#subscribers.values()].filter((channels) => channels.includes(channel)).length;
+  }
+
+  leader(key: string): string | null {
+    return (this.#leads.get(key) ?? 0) > this.#nowMs() ? (this.strings.get(key) ?? null) : null;
+  }
+
   lead(key: string, owner: string, ttlMs: number): boolean {
-    const current = (this.#leads.get(key) ?? 0) > this.#nowMs() ? this.strings.get(key) : undefined;
-    if (current !== undefined && current !== owner) return false;
+    const current = this.leader(key);
+    if (current !== null && current !== owner) return false;
     this.strings.set(key, owner);
     this.#leads.set(key, this.#nowMs() + ttlMs);
     return true;
@@ -165,6 +178,7 @@ class MemoryStore implements Store {
     board.put(keys.mode, encodeRoles(roles));
     board.put(keys.master, encodeMaster(roles));
     board.hashes.delete(keys.report);
+    board.hashes.delete(keys.request);
     board.publish(channelsOf(this.#topic).message, encodeMessage({ roles, uniqsign }));
     board.publish(channelsOf(this.#topic).decided, uniqsign);
     return { kind: 'committed' };
@@ -177,6 +191,40 @@ class MemoryStore implements Store {
   async resign(uniqsign: string, owner: string): Promise<void> {
     const key = keysOf(uniqsign).leader;
     if (this.#board.strings.get(key) === owner) this.#board.strings.delete(key);
+  }
+
+  async leader(uniqsign: string): Promise<string | null> {
+    return this.#board.leader(keysOf(uniqsign).leader);
+  }
+
+  async listeners(): Promise<number> {
+    return this.#board.listeners(channelsOf(this.#topic).decided);
+  }
+
+  async putRequest(uniqsign: string, request: Request): Promise<boolean> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    if (!holds(board.fields(keys.epoch), encodeEpochGuard(request.epoch))) return false;
+    board.put(keys.request, encodeRequest(request));
+    board.publish(channelsOf(this.#topic).observed, uniqsign);
+    return true;
+  }
+
+  async endRequest(uniqsign: string, id: string, refused: string | null): Promise<boolean> {
+    const board = this.#board;
+    const { request } = keysOf(uniqsign);
+    if (!holds(board.fields(request), encodeRequestGuard(id))) return false;
+    if (refused === null) board.hashes.delete(request);
+    else board.put(request, new Map([['refused', refused]]));
+    return true;
+  }
+
+  async putPause(uniqsign: string, pause: Pause | null): Promise<void> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    if (pause === null) board.hashes.delete(keys.pause);
+    else board.put(keys.pause, encodePause(pause));
+    board.publish(channelsOf(this.#topic).observed, uniqsign);
   }
 
   async findPairs(): Promise<FoundPair[]> {
@@ -222,7 +270,7 @@ class MemoryStore implements Store {
     kinds: readonly WakeKind[] = ['observed', 'decided', 'message'],
   ): Promise<() => Promise<void>> {
     const channels = channelsOf(this.#topic);
-    const unsubscribe = this.#shared.subscribe((channel, payload) => {
+    const hear = (channel: string, payload: string) => {
       const kind = kinds.find((known) => channels[known] === channel);
       if (kind === undefined || !this.#watches.has(unsubscribe)) return;
       const uniqsign =
@@ -230,7 +278,11 @@ class MemoryStore implements Store {
           ? (this.#take(channel, decodeMessage(payload))?.uniqsign ?? null)
           : this.#take(channel, decodeWake(payload));
       if (uniqsign !== null) listener({ kind, uniqsign });
-    });
+    };
+    const unsubscribe = this.#shared.subscribe(
+      hear,
+      kinds.map((kind) => channels[kind]),
+    );
     this.#watches.add(unsubscribe);
     return async () => {
       this.#watches.delete(unsubscribe);
@@ -260,6 +312,8 @@ class MemoryStore implements Store {
       policy: board.fields(keys.policy),
       opened: board.strings.get(keys.opened) ?? null,
       topic: board.strings.get(keys.topic) ?? null,
+      request: board.fields(keys.request),
+      pause: board.fields(keys.pause),
     };
   }
 
