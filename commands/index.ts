@@ -7,10 +7,14 @@ import type { Command } from '@oclif/core/command';
 export const COMMANDS: Readonly<Record<string, () => Promise<Command.Class>>> = {
   agent: async () => (await import('./agent.ts')).default,
   config: async () => (await import('./config.ts')).default,
+  failover: async () => (await import('./failover.ts')).default,
   identify: async () => (await import('./identify.ts')).default,
   monitor: async () => (await import('./monitor.ts')).default,
+  pause: async () => (await import('./pause.ts')).default,
+  resume: async () => (await import('./resume.ts')).default,
   sandbox: async () => (await import('./sandbox.ts')).default,
   status: async () => (await import('./status.ts')).default,
+  switchover: async () => (await import('./switchover.ts')).default,
   uniqsign: async () => (await import('./uniqsign.ts')).default,
 };
 

@@ -3,8 +3,8 @@
 import * as Flags from '@oclif/core/flags';
 import { systemClock } from '../src/ops/clock.ts';
 import { type PairStatus, pairStatus, statusText } from '../src/status.ts';
-import { openRedisStore } from '../src/store/redis.ts';
 import { confFlag, debugFlag, MANAGER_CONF, managerConfig, pairFlags, redisFlag } from './base.ts';
+import { withBoard } from './board.ts';
 import { MmmCommand } from './mmm-command.ts';
 
 export default class Status extends MmmCommand {
@@ -32,18 +32,10 @@ export default class Status extends MmmCommand {
       redis: flags.redis,
       tags: flags.tag === undefined || flags.tag.includes('all') ? 'all' : flags.tag,
     });
-    const store = openRedisStore({
-      ...config.redis,
-      // A store that cannot be used fails the first question, which says why.
-      onState: () => {},
-      onGarbage: (key, why) => this.logToStderr(`mmm: ${key} is ignored: ${why}`),
-    });
     const statuses: PairStatus[] = [];
-    try {
+    await withBoard(config.redis, async (store) => {
       for (const pair of pairs) statuses.push(await pairStatus(store, pair, systemClock.wall()));
-    } finally {
-      await store.close();
-    }
+    });
     this.log(flags.json ? JSON.stringify(statuses, null, 2) : statusText(statuses));
   }
 }

@@ -5,6 +5,7 @@ import type { Report } from './core/decision.ts';
 import type { Observation, Seen, Sighting } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
+import { isOver, type Pause, type Request } from './core/request.ts';
 import { hears, heartbeatAdvice } from './core/witness.ts';
 import type { Store } from './store/store.ts';
 
@@ -50,6 +51,12 @@ export interface PairStatus {
   readonly epoch: number | null;
   /** What the agents made of the epoch. */
   readonly report: Pick<Report, 'outcome' | 'why' | 'agent' | 'atMs'> | null;
+  /** Who suspended automatic decisions, and for how many seconds still (null: until somebody resumes); null: nobody. */
+  readonly paused: { readonly by: string; readonly leftSec: number | null } | null;
+  /** The host that keeps the role because an operator switched over to it. */
+  readonly preferred: Host | null;
+  /** What an operator asked for, and identify has not answered yet. */
+  readonly request: Pick<Request, 'kind' | 'to' | 'by'> | null;
 }
 
 /** Reads one pair. `nowMs`: Unix milliseconds. Throws MmmError when the store cannot be used. */
@@ -69,7 +76,21 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     observers: sightings.map((sighting) => observerStatus(sighting, nowMs)),
     epoch: board.epoch?.number ?? null,
     report: reportOf(board.report, board.epoch?.id),
+    paused: pausedOf(board.pause, nowMs),
+    preferred: board.terms.preferred,
+    request: requestOf(board.request, nowMs),
   };
+}
+
+function pausedOf(pause: Pause | null, nowMs: number): PairStatus['paused'] {
+  if (pause === null || isOver(pause, nowMs)) return null;
+  return { by: pause.by, leftSec: pause.untilMs === null ? null : Math.ceil((pause.untilMs - nowMs) / 1000) };
+}
+
+function requestOf(request: Request | null, nowMs: number): PairStatus['request'] {
+  if (request === null || request.refused !== null || nowMs >= request.expiresMs) return null;
+  const { kind, to, by } = request;
+  return { kind, to, by };
 }
 
 /** An answer to an older decision says nothing about this one. */
@@ -116,7 +137,7 @@ export function statusText(pairs: readonly PairStatus[]): string {
   return ['Current multi master status:', ...pairs.flatMap(pairLines)].join('\n');
 }
 
-function pairLines({ tag, active, passive, undecided, report }: PairStatus): string[] {
+function pairLines({ tag, active, passive, undecided, report, paused, preferred, request }: PairStatus): string[] {
   const lines = [`[${tag}]`];
   if (active !== null && passive !== null) {
     lines.push(`  active: ${hostText(active)}`, `  +- passive: ${hostText(passive)}`);
@@ -126,6 +147,12 @@ function pairLines({ tag, active, passive, undecided, report }: PairStatus): str
   if (report !== null && report.outcome !== 'opened') lines.push(`  ${report.outcome}: ${report.why}`);
   for (const status of [active, passive, ...undecided]) {
     if (status !== null && status.advice !== '') lines.push(`  note: ${status.host}: ${status.advice}`);
+  }
+  if (request !== null) lines.push(`  asked for: ${request.kind} to ${request.to}, by ${request.by}`);
+  if (preferred !== null) lines.push(`  stays: an operator switched over to ${preferred}`);
+  if (paused !== null) {
+    const left = paused.leftSec === null ? 'until mmm resume' : `for another ${paused.leftSec} s`;
+    lines.push(`  paused: by ${paused.by}, ${left}; nothing is failed over`);
   }
   return lines;
 }

@@ -70,7 +70,19 @@ function write(name: string, text: string): string {
   return file;
 }
 
-const COMMANDS = ['agent', 'config', 'identify', 'monitor', 'sandbox', 'status', 'uniqsign'];
+const COMMANDS = [
+  'agent',
+  'config',
+  'failover',
+  'identify',
+  'monitor',
+  'pause',
+  'resume',
+  'sandbox',
+  'status',
+  'switchover',
+  'uniqsign',
+];
 
 describe.concurrent('help', () => {
   test('comes from the program alone, and lists every command', async () => {
