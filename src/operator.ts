@@ -102,7 +102,7 @@ export async function ask(parts: OperatorParts, { board, to }: Prospect, { kind,
   }
   const tookMs = () => clock.monotonic() - beganMs;
   let last: Sight = { kind: 'waiting' };
-  while (tookMs() < (last.kind === 'under-way' ? withinSec * 1000 + GOING_BACK_MS : 0) + EXPIRES_MS) {
+  while (tookMs() < (last.kind === 'under-way' ? withinSec * 1000 + GOING_BACK_MS : EXPIRES_MS)) {
     last = see(await store.board(pair.uniqsign), request, last);
     if (last.kind === 'done') return { ...last, tookMs: tookMs() };
     if (last.kind === 'not-done') return last;

@@ -37,6 +37,8 @@ export interface Board {
   readonly opened: Host | null;
   /** When the epoch was decided, Unix milliseconds; null without an epoch. */
   readonly decidedAtMs: number | null;
+  /** Why it was decided so, one sentence each; empty when nobody knows. */
+  readonly reasons: readonly string[];
   readonly terms: Terms;
   /** What an operator asked for, answered or not. */
   readonly request: Request | null;

@@ -357,12 +357,23 @@ export function guardFor(expected: Epoch | null, inStore: Fields): Fields {
   return new Map(['number', 'id'].map((name) => [name, understood ? '' : (inStore.get(name) ?? '')]));
 }
 
-export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number; terms: Terms }> {
+export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number; reasons: string[]; terms: Terms }> {
   return decode(fields, () => ({
     epoch: { ...epochGuard(fields), active: host(fields, 'active') },
     atMs: dated(fields, 'at_ms', 1000),
+    reasons: reasonsIn(fields),
     terms: termsIn(fields),
   }));
+}
+
+/** For people only, so that what cannot be understood is no reason to doubt the epoch. */
+function reasonsIn(fields: Fields): string[] {
+  try {
+    const reasons: unknown = JSON.parse(fields.get('reasons') ?? '[]');
+    return Array.isArray(reasons) ? reasons.map(String) : [];
+  } catch {
+    return [];
+  }
 }
 
 function epochGuard(fields: Fields): Pick<Epoch, 'number' | 'id'> {
@@ -520,14 +531,16 @@ export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
   const keys = keysOf(uniqsign);
   const decided = take(keys.epoch, decodeEpoch(raw.epoch));
   const roles = take(keys.mode, decodeRoles(raw.mode));
+  // A Perl identify that wrote the roles since knew nothing of them.
+  const isOurs = decided !== null && decided.epoch.active === roles?.active;
   return {
     roles,
     epoch: decided?.epoch ?? null,
     report: take(keys.report, decodeReport(raw.report)),
     opened: take(keys.opened, decodeHost(raw.opened)),
     decidedAtMs: decided?.atMs ?? null,
-    // A Perl identify that wrote the roles since knew nothing of them.
-    terms: decided !== null && decided.epoch.active === roles?.active ? decided.terms : NO_TERMS,
+    reasons: isOurs ? decided.reasons : [],
+    terms: isOurs ? decided.terms : NO_TERMS,
     request: take(keys.request, decodeRequest(raw.request)),
     pause: take(keys.pause, decodePause(raw.pause)),
   };

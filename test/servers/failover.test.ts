@@ -40,7 +40,7 @@ describe.each(['mariadb', 'mysql56'] as const)('a pair of %s', (kind) => {
   });
 
   it('gives the role back to the primary once its clients are back there and it has caught up', async () => {
-    rig = await aRig({ kind });
+    rig = await aRig({ kind, pair: { min_failover_interval: '0' } });
     await rig.writable(rig.a);
     await rig.replicating();
     await rig.a.kill();

@@ -200,6 +200,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           report: null,
           opened: null,
           decidedAtMs: NOW_MS,
+          reasons: ['a test'],
           terms: NO_TERMS,
           request: null,
           pause: null,

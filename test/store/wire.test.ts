@@ -324,7 +324,12 @@ describe('there and back', () => {
   test('roles, epoch, policy, report and message come back as they went', () => {
     expect(decodeRoles(encodeRoles(ROLES)).value).toEqual(ROLES);
     for (const terms of [TERMS, NO_TERMS]) {
-      expect(decodeEpoch(encodeEpoch({ ...DECISION, terms })).value).toEqual({ epoch: EPOCH, atMs: AT_MS, terms });
+      expect(decodeEpoch(encodeEpoch({ ...DECISION, terms })).value).toEqual({
+        epoch: EPOCH,
+        atMs: AT_MS,
+        reasons: DECISION.reasons,
+        terms,
+      });
     }
     expect(decodeReport(encodeReport(REPORT)).value).toEqual({ ...REPORT, epoch: { number: 7, id: EPOCH.id } });
     for (const drainTimeoutSec of [null, 60]) {
@@ -558,6 +563,7 @@ describe('a pair as an agent finds it', () => {
         report: null,
         opened: null,
         decidedAtMs: null,
+        reasons: [],
         terms: NO_TERMS,
         request: null,
         pause: null,
