@@ -261,6 +261,24 @@ describe('the second opinion', () => {
     expect(await active(world)).toBe(SECONDARY);
   });
 
+  it('does not count looks that found neither host: then the network was its own', async () => {
+    const world = aWorld();
+    await runBeside(world, 3);
+    const { replication } = world.b.facts;
+    if (replication !== null)
+      world.b.facts = { ...world.b.facts, replication: { ...replication, io: 'No', sql: 'No' } };
+    world.a.freeze();
+    world.b.freeze();
+    await runBeside(world, 5);
+    // The way to the passive is open again a moment before that to the active.
+    world.b.down = null;
+    await runBeside(world, 1);
+    world.a.down = null;
+    await runBeside(world, 2);
+    expect(await active(world)).toBe(PRIMARY);
+    expect(world.log.lines.join()).toContain('1 of 2 rounds agree');
+  });
+
   it('does not look at the writable host again and again because the passive is gone', async () => {
     const world = aWorld();
     await runBeside(world, 3);

@@ -21,6 +21,7 @@ import { type Redis, startRedis } from '../../src/sandbox/redis.ts';
 import type { ServerKind } from '../../src/sandbox/template.ts';
 import { startWatch, type Watch } from '../../src/sandbox/watch.ts';
 import { startDrainWatch } from './drain-watch.ts';
+import { startProxy, type TcpProxy } from './proxy.ts';
 import { until } from './until.ts';
 
 const BUNDLE = resolve(import.meta.dirname, '../../dist/mmm.js');
@@ -35,6 +36,8 @@ export interface RigOptions {
   readonly extra?: readonly string[];
   /** How long both hosts may be found writable at once, ms. Only a host that wakes up needs more than none. */
   readonly bothWritableMs?: number;
+  /** mmm knows the primary by the port of a proxy, which can cut it off; clients, replication and the watch do not. */
+  readonly proxied?: boolean;
   /** The operator's policy says to open a host without all that it had received. */
   readonly skips?: boolean;
 }
@@ -46,11 +49,13 @@ export interface Rig {
   readonly a: Mysqld;
   readonly b: Mysqld;
   readonly redis: Redis;
+  /** Between mmm and the primary; null unless asked for. */
+  readonly proxy: TcpProxy | null;
   readonly files: ConfigurationFiles;
   readonly watch: Watch;
   /** The first daemon of each role that was started. */
   daemon(role: DaemonRole): Daemon;
-  start(role: DaemonRole, name?: string): Promise<Daemon>;
+  start(role: DaemonRole, name?: string, files?: ConfigurationFiles): Promise<Daemon>;
   /** One statement as root. */
   admin(server: Mysqld, sql: string): Promise<readonly Row[]>;
   /** A client that writes all the time; ended by close(). */
@@ -74,11 +79,12 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
   const pair = await startPair({ kind: options.kind ?? 'mariadb', dir, extra: options.extra ?? [] });
   const redis = await startRedis({ dir: join(dir, 'redis') });
   const { a, b } = pair;
+  const proxy = options.proxied === true ? await startProxy(a) : null;
   const files = await writeConfigurationFiles({
     dir,
     tag: TAG,
     uniqsign: UNIQSIGN,
-    primary: a.host,
+    primary: proxy?.host ?? a.host,
     secondary: b.host,
     redis: redis.host,
     pair: options.pair ?? {},
@@ -88,8 +94,8 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
   const drains = startDrainWatch([a.port, b.port]);
   const daemons: Daemon[] = [];
   const clients: Client[] = [];
-  const start = async (role: DaemonRole, name: string = role) => {
-    const daemon = await startDaemon({ role, name, files, dir, command: [process.execPath, BUNDLE] });
+  const start = async (role: DaemonRole, name: string = role, own: ConfigurationFiles = files) => {
+    const daemon = await startDaemon({ role, name, files: own, dir, command: [process.execPath, BUNDLE] });
     daemons.push(daemon);
     return daemon;
   };
@@ -121,6 +127,7 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
     a,
     b,
     redis,
+    proxy,
     files,
     watch,
     daemon,
@@ -161,6 +168,7 @@ export async function aRig(options: RigOptions = {}): Promise<Rig> {
       await drains.stop();
       const told = await story();
       for (const { program } of daemons) await program.kill();
+      await proxy?.close();
       await redis.kill();
       await pair.close();
       await rm(dir, { recursive: true, force: true });
