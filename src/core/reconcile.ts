@@ -3,6 +3,7 @@
 // step is derived from facts, can be cut off anywhere and run twice. Order is safety here: see each branch.
 
 import type { Policy } from './decision.ts';
+import { type LeftBehind, leftBehind } from './divergence.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
 import type { Host, Roles } from './pair.ts';
@@ -56,6 +57,8 @@ export type Next =
       readonly kind: 'step';
       readonly step: Step;
       readonly why: string;
+      /** What only the passive holds: counted and told before this step lets it flow to the active. */
+      readonly leftBehind?: LeftBehind;
       /** The change takes too long: identify is told so while the agent goes on, for it may be that nobody else does. */
       readonly overdue?: string;
     }
@@ -145,16 +148,18 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
   const onActive = active.replication;
   if (onActive !== null && replicatesFrom(onActive, roles.passive, passive.serverId)) {
     if (onActive.io === 'No' && onActive.sql === 'No') {
-      return step(
+      return merge(
         { do: 'start-replication', host: roles.active },
         `both replication threads of the active ${roles.active} are stopped`,
+        leftBehind(active, passive),
       );
     }
     // Whatever error is shown there may be that of the failover itself; a lasting one stops the thread again, and is told.
     if (onActive.io === 'No') {
-      return step(
+      return merge(
         { do: 'start-io', host: roles.active },
         `${roles.passive} is closed, so ${roles.active} replicates from it again`,
+        leftBehind(active, passive),
       );
     }
   }
@@ -329,6 +334,10 @@ function inWords(error: { code: number; text: string }): string {
 
 function step(what: Step, why: string): Next {
   return { kind: 'step', step: what, why };
+}
+
+function merge(what: Step, why: string, rest: LeftBehind | null): Next {
+  return { kind: 'step', step: what, why, ...(rest === null ? {} : { leftBehind: rest }) };
 }
 
 function hold(why: string): Next {

@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Decision, NO_TERMS, type Policy, type Report } from '../../src/core/decision.ts';
+import type { Divergence } from '../../src/core/divergence.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Store, WakeEvent } from '../../src/store/store.ts';
 import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
@@ -202,6 +203,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           decidedAtMs: NOW_MS,
           reasons: ['a test'],
           terms: NO_TERMS,
+          divergence: null,
           request: null,
           pause: null,
         });
@@ -300,6 +302,39 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         expect(await store.putReport(U, report(decision(1).epoch))).toBe(false);
         expect(await store.putReport(U, report({ ...decision(2).epoch, id: 'another' }))).toBe(false);
         expect(await store.board(U)).toMatchObject({ report: null, opened: null });
+      });
+    });
+
+    describe('a divergence', () => {
+      const found: Divergence = {
+        host: SECONDARY,
+        count: 37,
+        gtids: '1-1-500',
+        cut: false,
+        end: { file: 'binlog.000002', pos: 900 },
+        epoch: { number: 1, id: 'id1' },
+        foundAtMs: NOW_MS,
+      };
+
+      test('stands on the board through later decisions, until it is merged', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        expect(await store.putDivergence(U, decision(1).epoch, found)).toBe(true);
+        await store.commitRoles(U, decision(2, SECONDARY), decision(1).epoch, STRICT);
+        expect((await store.findPair(U))?.board.divergence).toEqual(found);
+        expect(await store.endDivergence(U, found)).toBe(true);
+        expect((await store.board(U)).divergence).toBeNull();
+      });
+
+      test('is not written for an older decision, nor ended in the place of a newer one', async () => {
+        await store.commitRoles(U, decision(2), null, STRICT);
+        expect(await store.putDivergence(U, decision(1).epoch, found)).toBe(false);
+        expect((await store.board(U)).divergence).toBeNull();
+        const newer = { ...found, foundAtMs: NOW_MS + 1 };
+        await store.putDivergence(U, decision(2).epoch, newer);
+        expect(await store.endDivergence(U, found)).toBe(false);
+        expect((await store.board(U)).divergence).toEqual(newer);
+        // Under a Perl identify there is no epoch to compare with.
+        expect(await store.putDivergence('of-perl', null, { ...found, epoch: null })).toBe(true);
       });
     });
 
