@@ -461,6 +461,7 @@ async function situationOf(
     passiveRestarted: restarted.has(roles.passive),
     policy,
     force: board.terms.force,
+    tooLate: board.terms.backAtMs !== null && clock.wall() >= board.terms.backAtMs,
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),

@@ -46,6 +46,8 @@ export interface Situation {
   readonly policy: Policy;
   /** An operator forced the decision: what cannot be received or applied is left behind, and told. */
   readonly force: boolean;
+  /** The operator who asked for it has been told that it did not happen: it must not begin any more. */
+  readonly tooLate: boolean;
   readonly progress: Progress;
   /** How long an opening may be under way before it must do nothing, seconds. */
   readonly openWithinSec: number;
@@ -181,6 +183,8 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
 /** A planned change: the other host takes writes now. Nothing is touched unless the change can come to its end. */
 function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles } = situation;
+  if (situation.tooLate)
+    return hold(`the time that an operator gave is over; ${roles.passive} stays open, and gets the role back`);
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes']);
   if (why !== null && !situation.force) {

@@ -25,6 +25,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
     force: false,
+    tooLate: false,
     progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
     ...changes,
@@ -105,6 +106,12 @@ describe('a forced change', () => {
       expect(brief(nextStep(situation({ passive: failure(kind), passiveGone: true, force: true })))).toBe('held');
     },
   );
+
+  it('does not begin when its time is over, but goes on when nobody can write any more', () => {
+    expect(brief(nextStep(situation({ tooLate: true })))).toBe('held');
+    expect(brief(nextStep(situation({ tooLate: true, force: true })))).toBe('held');
+    expect(brief(nextStep(situation({ passive: answered({ serverId: 1 }), tooLate: true })))).toBe('stop-io B');
+  });
 
   it('opens nothing beside a host that the monitors still see', () => {
     expect(brief(nextStep(situation({ passive: failure('silent'), force: true })))).toBe('held');
