@@ -2,8 +2,10 @@
 // Comes from ops/supervise.ts, woken by messages, at every interval, for every pair that src/agent-pairs.ts found;
 // core/reconcile.ts says what to do next, mysql/server.ts does it. A message is never obeyed, it only wakes (L2).
 
+import { describeConflict } from './core/conflict.ts';
 import { FRESH_MS } from './core/death.ts';
 import type { Board, Report } from './core/decision.ts';
+import { type Divergence, describeDivergence, isMerged, type LeftBehind } from './core/divergence.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
@@ -94,6 +96,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const restarted = new Set<Host>();
   const healedAtMs = new Map<string, number>();
   const accountsStuckAtMs = new Map<Host, number>();
+  /** The last conflict that was told of each host: a thread that is started again stops at the same one. */
+  const conflictTold = new Map<Host, string>();
   /** Whose I/O thread this agent stopped and has not seen running since: the board that says so may be emptied. */
   const ioStoppedHere = new Set<Host>();
   let work = newWork('');
@@ -150,6 +154,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     if (key !== work.key) work = newWork(key);
 
     let [active, passive] = await Promise.all([look(roles.active), look(roles.passive)]);
+    tellConflict(roles.active, active.evidence);
+    tellConflict(roles.passive, passive.evidence);
+    await tellMerged(found.board, roles, active.evidence, passive.evidence);
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
       const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
@@ -199,6 +206,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
           await conclude(parts, found, roles, work, { kind: 'hold', outcome: 'failed', why });
         }
         if (nowMs - work.overdueToldMs < GIVE_BACK_MS) return {};
+      }
+      if (next.leftBehind !== undefined && !(await tellDivergence(parts, found.board, roles, work, next.leftBehind))) {
+        return { nextMs: 0 };
       }
       // Noted before it is done: whoever comes after a crash must not take the other one for the writer.
       const opened = writerAfter(step, situation);
@@ -280,6 +290,44 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       // The message first, as the Perl agent mails it; then what became of it.
       mailer.send('mmm-manager change', `${encodeMessage({ roles, uniqsign })}\n\n${outcome}: ${why}\n`);
     }
+  }
+
+  /** Before it flows to the active, for then nobody could count it any more. False: the decision was replaced meanwhile. */
+  async function tellDivergence(
+    { mailer }: AgentParts,
+    { epoch, divergence: known }: Board,
+    { passive }: Roles,
+    current: Work,
+    rest: LeftBehind,
+  ): Promise<boolean> {
+    // The step is tried again, or the role moved on while it stands on the board.
+    if (known?.host === passive && known.count === rest.count && known.gtids === rest.gtids) return true;
+    const by = epoch === null ? null : { number: epoch.number, id: epoch.id };
+    const divergence: Divergence = { ...rest, host: passive, epoch: by, foundAtMs: clock.wall() };
+    if (!(await store.putDivergence(uniqsign, epoch, divergence))) return false;
+    const line = `${describeDivergence(divergence)}; it comes over now that replication runs again, unless a conflict stops it`;
+    log.warn(line, { event: 'divergence', host: passive, ...(rest.count === null ? {} : { count: rest.count }) });
+    current.done.push(line);
+    // With the mail of the change if that is still to come, else by itself.
+    if (!current.opened || current.mailed !== '') mailer.send('mmm-manager divergence', `${line}\n`);
+    return true;
+  }
+
+  async function tellMerged({ divergence }: Board, roles: Roles, active: Evidence, passive: Evidence): Promise<void> {
+    if (divergence === null || !isMerged(divergence, roles, active, passive)) return;
+    if (!(await store.endDivergence(uniqsign, divergence))) return;
+    log.info(`${roles.active} holds by now what had stayed on ${divergence.host}`, {
+      event: 'merged',
+      host: divergence.host,
+    });
+  }
+
+  function tellConflict(host: Host, evidence: Evidence): void {
+    const line = describeConflict(host, evidence);
+    if (line === null || conflictTold.get(host) === line) return;
+    conflictTold.set(host, line);
+    log.error(line, { event: 'conflict', host });
+    parts.mailer.send('mmm-manager conflict', `${line}\n`);
   }
 
   function tell(
@@ -413,6 +461,7 @@ async function situationOf(
     passiveRestarted: restarted.has(roles.passive),
     policy,
     force: board.terms.force,
+    tooLate: board.terms.backAtMs !== null && clock.wall() >= board.terms.backAtMs,
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),

@@ -233,7 +233,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       const { changedAtMs, preferred } = remembered.terms;
       return { changedAtMs, preferred };
     }
-    return { changedAtMs: kind === 'change' ? clock.wall() : null };
+    // Where nobody was active before, nobody was moved.
+    return { changedAtMs: kind === 'change' && remembered !== null ? clock.wall() : null };
   }
 
   function speak(reasons: readonly string[]): void {

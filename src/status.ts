@@ -2,6 +2,7 @@
 // Comes from commands/status.ts; reads store/store.ts and changes nothing.
 
 import type { Report } from './core/decision.ts';
+import { type Divergence, describeDivergence } from './core/divergence.ts';
 import type { Observation, Seen, Sighting } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
@@ -51,6 +52,8 @@ export interface PairStatus {
   readonly epoch: number | null;
   /** What the agents made of the epoch. */
   readonly report: Pick<Report, 'outcome' | 'why' | 'agent' | 'atMs'> | null;
+  /** What stayed on a host that lost its role and is not merged; null: nothing. */
+  readonly divergence: Divergence | null;
   /** Who suspended automatic decisions, and for how many seconds still (null: until somebody resumes); null: nobody. */
   readonly paused: { readonly by: string; readonly leftSec: number | null } | null;
   /** The host that keeps the role because an operator switched over to it. */
@@ -76,6 +79,7 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     observers: sightings.map((sighting) => observerStatus(sighting, nowMs)),
     epoch: board.epoch?.number ?? null,
     report: reportOf(board.report, board.epoch?.id),
+    divergence: board.divergence,
     paused: pausedOf(board.pause, nowMs),
     preferred: board.terms.preferred,
     request: requestOf(board.request, nowMs),
@@ -137,14 +141,16 @@ export function statusText(pairs: readonly PairStatus[]): string {
   return ['Current multi master status:', ...pairs.flatMap(pairLines)].join('\n');
 }
 
-function pairLines({ tag, active, passive, undecided, report, paused, preferred, request }: PairStatus): string[] {
+function pairLines(status: PairStatus): string[] {
+  const { tag, active, passive, undecided, report, divergence, paused, preferred, request } = status;
   const lines = [`[${tag}]`];
   if (active !== null && passive !== null) {
     lines.push(`  active: ${hostText(active)}`, `  +- passive: ${hostText(passive)}`);
   } else {
-    lines.push('  no active yet', ...undecided.map((status) => `  +- undecided: ${hostText(status)}`));
+    lines.push('  no active yet', ...undecided.map((host) => `  +- undecided: ${hostText(host)}`));
   }
   if (report !== null && report.outcome !== 'opened') lines.push(`  ${report.outcome}: ${report.why}`);
+  if (divergence !== null) lines.push(`  divergence: ${describeDivergence(divergence)}`);
   for (const status of [active, passive, ...undecided]) {
     if (status !== null && status.advice !== '') lines.push(`  note: ${status.host}: ${status.advice}`);
   }

@@ -7,6 +7,7 @@ import { MmmError } from '../src/core/errors.ts';
 import type { Pacing } from '../src/core/pacing.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
 import { type MonitorParts, makeMonitorRound } from '../src/monitor.ts';
+import { pairStatus, statusText } from '../src/status.ts';
 import { decodeMessage } from '../src/store/wire.ts';
 import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
 import { failure } from './support/facts.ts';
@@ -739,6 +740,121 @@ describe('the agent, with the other host', () => {
     await world.act();
     const { report } = await world.store.board(world.pair.uniqsign);
     expect(report?.why.split('; ')).toHaveLength(50);
+  });
+});
+
+describe('what stayed on the old active', () => {
+  const HELD = `${PRIMARY} holds 37 transactions that the active never saw since decision 2: 1-1-537`;
+
+  /** The secondary was promoted; the primary comes back with `gtid`, closed as its file says. */
+  async function returned(gtid: string | null) {
+    const world = aWorld();
+    const { a, b } = world;
+    for (const host of [a, b]) host.facts = { ...host.facts, gtid: gtid === null ? null : '1-1-500' };
+    await world.run(2);
+    a.die(b);
+    await world.run(2);
+    expect(writable(world)).toContain(SECONDARY);
+    a.down = null;
+    a.facts = { ...a.facts, readOnly: true, gtid, binlog: { file: 'bin.000002', pos: 900 } };
+    const board = async () => (await world.store.board(world.pair.uniqsign)).divergence;
+    const shown = async () => statusText([await pairStatus(world.store, world.pair, world.clock.wall())]);
+    const told = () => world.log.lines.filter((line) => line.includes('never saw'));
+    return { ...world, boardDivergence: board, shown, told };
+  }
+
+  it('is on the board before the active replicates from there, is told once, mailed and shown, until it is merged', async () => {
+    const world = await returned('1-1-537');
+    const { a, b } = world;
+    const atStart: unknown[] = [];
+    b.beforeStep = async (step) => {
+      if (step.do === 'start-io') atStart.push(await world.boardDivergence());
+    };
+    await world.act();
+    expect(atStart).toEqual([expect.objectContaining({ host: PRIMARY, count: 37, gtids: '1-1-537' })]);
+    expect(world.told()).toEqual([expect.stringContaining(`warn ${HELD}; it comes over`)]);
+    expect(world.mails.at(-1)).toMatchObject({
+      subject: 'mmm-manager divergence',
+      body: expect.stringContaining(HELD),
+    });
+    expect((await world.shown()).split('\n')).toContain(`  divergence: ${HELD}`);
+    // Another agent, and the same one again, find nothing new.
+    await makeAgentRound({ ...world.agentParts, name: 'agent-2' })(new AbortController().signal);
+    await world.act();
+    expect(world.told()).toHaveLength(1);
+    b.facts = { ...b.facts, gtid: '1-1-536,2-2-9' };
+    await world.act();
+    expect(await world.boardDivergence()).not.toBeNull();
+    b.facts = { ...b.facts, gtid: '1-1-537,2-2-9' };
+    await world.act();
+    expect(await world.boardDivergence()).toBeNull();
+    expect(await world.shown()).not.toContain('divergence');
+    expect(world.log.lines.at(-1)).toBe(`info ${SECONDARY} holds by now what had stayed on ${PRIMARY}`);
+    expect(a.did).toEqual([]);
+  });
+
+  it('keeps replication from that host stopped while the board cannot take it', async () => {
+    const world = await returned('1-1-537');
+    world.store.putDivergence = () => Promise.reject(new MmmError('store-down', 'away'));
+    await expect(world.act()).rejects.toThrow('away');
+    expect(world.b.did).not.toContain('start-io');
+  });
+
+  it('is not counted for a decision that was replaced meanwhile (S3)', async () => {
+    const world = await returned('1-1-537');
+    world.store.putDivergence = () => Promise.resolve(false);
+    expect(await world.act()).toEqual({ nextMs: 0 });
+    expect(world.b.did).not.toContain('start-io');
+    expect(world.told()).toEqual([]);
+  });
+
+  it('is nothing, and nothing is told, when the active holds all of it', async () => {
+    const world = await returned('1-1-500');
+    await world.act();
+    expect(world.b.did).toContain('start-io');
+    expect(await world.boardDivergence()).toBeNull();
+    expect(world.told()).toEqual([]);
+  });
+
+  it('is said to be unknown without GTIDs', async () => {
+    const world = await returned(null);
+    await world.act();
+    expect(await world.shown()).toContain('nobody can count them');
+    expect(world.told()).toHaveLength(1);
+  });
+});
+
+describe('a replication conflict', () => {
+  it('is told once for each host, as an error and by mail, and never touched', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const conflict = { sql: 'No', sqlError: { code: 1062, text: "Duplicate entry '7'" } } as const;
+    for (const host of [world.a, world.b]) {
+      const { replication } = host.facts;
+      if (replication) host.facts = { ...host.facts, replication: { ...replication, ...conflict } };
+    }
+    const mailed = world.mails.length;
+    await world.act();
+    await world.act();
+    const errors = world.log.lines.filter((line) => line.startsWith('error '));
+    expect(errors).toEqual(
+      [PRIMARY, SECONDARY].map((host) => expect.stringMatching(`${host} stopped with error 1062 .*never skips`)),
+    );
+    expect(world.mails.slice(mailed).map(({ subject }) => subject)).toEqual(Array(2).fill('mmm-manager conflict'));
+    expect([...world.a.did, ...world.b.did]).toEqual([]);
+  });
+
+  it.each([
+    ['a log that is gone there', { io: 'No', ioError: { code: 1236, text: 'not in the binlog' } }, 1],
+    ['a source that refuses the password', { io: 'No', ioError: { code: 1045, text: 'Access denied' } }, 0],
+    ['a thread that somebody stopped', { sql: 'No' }, 0],
+  ] as const)('%s: %#', async (_what, changes, expected) => {
+    const world = aWorld();
+    await world.run(2);
+    const { replication } = world.b.facts;
+    if (replication) world.b.facts = { ...world.b.facts, replication: { ...replication, ...changes } };
+    await world.act();
+    expect(world.log.lines.filter((line) => line.startsWith('error '))).toHaveLength(expected);
   });
 });
 

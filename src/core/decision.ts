@@ -1,5 +1,6 @@
 // What travels from identify to the agents and back: the decision on the board, and the report of what was done about it.
 
+import type { Divergence } from './divergence.ts';
 import type { Past } from './pacing.ts';
 import type { Epoch, Host, Roles } from './pair.ts';
 import type { Pause, Request } from './request.ts';
@@ -40,6 +41,8 @@ export interface Board {
   /** Why it was decided so, one sentence each; empty when nobody knows. */
   readonly reasons: readonly string[];
   readonly terms: Terms;
+  /** What stayed on a host that lost its role; null: nothing, or it is merged by now. It outlives the epoch. */
+  readonly divergence: Divergence | null;
   /** What an operator asked for, answered or not. */
   readonly request: Request | null;
   readonly pause: Pause | null;

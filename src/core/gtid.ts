@@ -83,6 +83,25 @@ export function formatGtids(set: GtidSet): string {
     .join(',');
 }
 
+/** The set in at most `length` characters: when it is longer, the newest runs of each server, and `cut` says so. */
+export function writeGtids(set: GtidSet, length: number): { gtids: string; cut: boolean } {
+  const most = Math.max(0, ...[...set.ranges.values()].map((ranges) => ranges.length));
+  for (let runs = most; runs >= 1; runs = Math.floor(runs / 2)) {
+    const newest = [...set.ranges].map(([key, ranges]) => [key, ranges.slice(-runs)] as const);
+    const gtids = formatGtids({ ...set, ranges: new Map(newest) });
+    if (gtids.length <= length) return { gtids, cut: runs < most };
+  }
+  // Even one run of each server is too long: some of the servers, then.
+  let gtids = '';
+  for (const [key, ranges] of set.ranges) {
+    const one = formatGtids({ ...set, ranges: new Map([[key, ranges.slice(-1)]]) });
+    const longer = gtids === '' ? one : `${gtids},${one}`;
+    if (longer.length > length) break;
+    gtids = longer;
+  }
+  return { gtids, cut: gtids !== '' || set.ranges.size > 0 };
+}
+
 function readMariadb(part: string, into: Map<string, Range[]>): boolean {
   const [, domain, server, number] = MARIADB.exec(part) ?? [];
   if (domain === undefined || server === undefined || number === undefined) return false;

@@ -3,6 +3,7 @@
 // step is derived from facts, can be cut off anywhere and run twice. Order is safety here: see each branch.
 
 import type { Policy } from './decision.ts';
+import { type LeftBehind, leftBehind } from './divergence.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
 import type { Host, Roles } from './pair.ts';
@@ -45,6 +46,8 @@ export interface Situation {
   readonly policy: Policy;
   /** An operator forced the decision: what cannot be received or applied is left behind, and told. */
   readonly force: boolean;
+  /** The operator who asked for it has been told that it did not happen: it must not begin any more. */
+  readonly tooLate: boolean;
   readonly progress: Progress;
   /** How long an opening may be under way before it must do nothing, seconds. */
   readonly openWithinSec: number;
@@ -56,6 +59,8 @@ export type Next =
       readonly kind: 'step';
       readonly step: Step;
       readonly why: string;
+      /** What only the passive holds: counted and told before this step lets it flow to the active. */
+      readonly leftBehind?: LeftBehind;
       /** The change takes too long: identify is told so while the agent goes on, for it may be that nobody else does. */
       readonly overdue?: string;
     }
@@ -145,16 +150,18 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
   const onActive = active.replication;
   if (onActive !== null && replicatesFrom(onActive, roles.passive, passive.serverId)) {
     if (onActive.io === 'No' && onActive.sql === 'No') {
-      return step(
+      return merge(
         { do: 'start-replication', host: roles.active },
         `both replication threads of the active ${roles.active} are stopped`,
+        leftBehind(active, passive),
       );
     }
     // Whatever error is shown there may be that of the failover itself; a lasting one stops the thread again, and is told.
     if (onActive.io === 'No') {
-      return step(
+      return merge(
         { do: 'start-io', host: roles.active },
         `${roles.passive} is closed, so ${roles.active} replicates from it again`,
+        leftBehind(active, passive),
       );
     }
   }
@@ -176,6 +183,8 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
 /** A planned change: the other host takes writes now. Nothing is touched unless the change can come to its end. */
 function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles } = situation;
+  if (situation.tooLate)
+    return hold(`the time that an operator gave is over; ${roles.passive} stays open, and gets the role back`);
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes']);
   if (why !== null && !situation.force) {
@@ -329,6 +338,10 @@ function inWords(error: { code: number; text: string }): string {
 
 function step(what: Step, why: string): Next {
   return { kind: 'step', step: what, why };
+}
+
+function merge(what: Step, why: string, rest: LeftBehind | null): Next {
+  return { kind: 'step', step: what, why, ...(rest === null ? {} : { leftBehind: rest }) };
 }
 
 function hold(why: string): Next {

@@ -3,6 +3,7 @@
 
 import type { Redis } from 'ioredis';
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import type { Divergence } from '../core/divergence.ts';
 import type { MmmError } from '../core/errors.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
@@ -19,6 +20,8 @@ import {
   decodeMessage,
   decodeObservation,
   decodeWake,
+  encodeDivergence,
+  encodeDivergenceGuard,
   encodeEpoch,
   encodeEpochGuard,
   encodeMaster,
@@ -252,6 +255,19 @@ class RedisStore implements Store {
     });
   }
 
+  async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {
+    const keys = keysOf(uniqsign);
+    return this.#transact({
+      ...(epoch === null ? {} : { guard: { key: keys.epoch, fields: encodeEpochGuard(epoch) } }),
+      writes: [hash(keys.divergence, encodeDivergence(divergence))],
+    });
+  }
+
+  async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
+    const { divergence: key } = keysOf(uniqsign);
+    return this.#transact({ guard: { key, fields: encodeDivergenceGuard(divergence) }, writes: [absent(key)] });
+  }
+
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
     const key = keysOf(uniqsign).ioStopped(host);
     await this.#transact({ writes: [stopped ? text(key, '1') : absent(key)] });
@@ -425,15 +441,15 @@ function counted(values: readonly string[]): string[] {
 
 /** The keys of a pair that belong together, and their types, in the order in which rawPairOf takes them. */
 function pairToRead(uniqsign: string): [keys: string[], kinds: string[]] {
-  const { mode, epoch, report, policy, opened, topic, request, pause } = keysOf(uniqsign);
+  const { mode, epoch, report, policy, opened, topic, divergence, request, pause } = keysOf(uniqsign);
   return [
-    [mode, epoch, report, policy, opened, topic, request, pause],
-    ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash'],
+    [mode, epoch, report, policy, opened, topic, divergence, request, pause],
+    ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash', 'hash'],
   ];
 }
 
 function rawPairOf(answer: unknown): RawPair {
-  const [mode, epoch, report, policy, opened, topic, request, pause] = list(answer);
+  const [mode, epoch, report, policy, opened, topic, divergence, request, pause] = list(answer);
   return {
     mode: fieldsOf(mode),
     epoch: fieldsOf(epoch),
@@ -441,6 +457,7 @@ function rawPairOf(answer: unknown): RawPair {
     policy: fieldsOf(policy),
     opened: textOf(opened),
     topic: textOf(topic),
+    divergence: fieldsOf(divergence),
     request: fieldsOf(request),
     pause: fieldsOf(pause),
   };

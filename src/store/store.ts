@@ -2,6 +2,7 @@
 // Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
 
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import type { Divergence } from '../core/divergence.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
 import type { Epoch, Host, Pair } from '../core/pair.ts';
 import type { Pause, Request } from '../core/request.ts';
@@ -65,6 +66,10 @@ export interface Store {
    * for the one that needs no drain. False when the board's epoch is another one by now (null: not compared).
    */
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean>;
+  /** agent: what stayed on the old active. False: the board's epoch is another one by now. */
+  putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean>;
+  /** agent: the active holds it. False: another one is on the board by now, or none. */
+  endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean>;
   /** agent: which hosts' I/O threads we stopped for a drain, so that they are ours to start again. */
   putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void>;
   ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]>;

@@ -3,6 +3,7 @@
 // Comes from store/redis.ts; the nouns are those of core/. docs of the outside: the keys and the message of the Perl mmm-manager.
 
 import { type Board, type Decision, NO_TERMS, type Policy, type Report, type Terms } from '../core/decision.ts';
+import type { Divergence } from '../core/divergence.ts';
 import type { Failure, Hearing, Observation, Seen, SeenFacts, Sighting, ThreadState } from '../core/observation.ts';
 import { isAlive } from '../core/observation.ts';
 import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
@@ -43,6 +44,8 @@ export function keysOf(uniqsign: string) {
     topic: `${prefix}-topic`,
     /** The host that took writes last; absent when nobody knows. Unlike the report it outlives the epoch. */
     opened: `${prefix}-opened`,
+    /** What stayed on the old active, until the active holds it. */
+    divergence: `${prefix}-divergence`,
     /** What an operator asks identify for. */
     request: `${prefix}-request`,
     /** Who suspended automatic decisions, and until when. */
@@ -420,6 +423,43 @@ export function decodeReport(fields: Fields): Decoded<Report> {
   }));
 }
 
+/** Every field each time, as above. */
+export function encodeDivergence(divergence: Divergence): Fields {
+  const { host: heldBy, count, gtids, cut, end, epoch, foundAtMs } = divergence;
+  return new Map([
+    ...encodeDivergenceGuard(divergence),
+    ['host', heldBy],
+    ['count', count === null ? 'unknown' : String(count)],
+    ['gtids', gtids],
+    ['cut', cut ? '1' : '0'],
+    ['end_file', end?.file ?? ''],
+    ['end_pos', end === null ? '' : String(end.pos)],
+    ['epoch_number', epoch === null ? '' : String(epoch.number)],
+    ['epoch_id', epoch?.id ?? ''],
+    ['at_ms', String(Math.floor(foundAtMs))],
+  ]);
+}
+
+/** The fields that tell one from the next: what is merged is not what was found since. */
+export function encodeDivergenceGuard({ host: heldBy, foundAtMs }: Divergence): Fields {
+  return new Map([
+    ['host', heldBy],
+    ['at_ms', String(Math.floor(foundAtMs))],
+  ]);
+}
+
+export function decodeDivergence(fields: Fields): Decoded<Divergence> {
+  return decode(fields, () => ({
+    host: host(fields, 'host'),
+    count: text(fields, 'count') === 'unknown' ? null : integer(fields, 'count', 1),
+    gtids: fields.get('gtids') ?? '',
+    cut: fields.get('cut') === '1',
+    end: fields.get('end_file') ? { file: text(fields, 'end_file'), pos: integer(fields, 'end_pos', 0) } : null,
+    epoch: fields.get('epoch_id') ? { number: integer(fields, 'epoch_number', 1), id: text(fields, 'epoch_id') } : null,
+    foundAtMs: dated(fields, 'at_ms', 1000),
+  }));
+}
+
 // ---------------------------------------------------------------------------------------------------------- the operator
 
 const REQUESTS = ['switchover', 'failover'] as const satisfies Request['kind'][];
@@ -520,6 +560,7 @@ export interface RawPair {
   readonly policy: Fields;
   readonly opened: string | null;
   readonly topic: string | null;
+  readonly divergence: Fields;
   readonly request: Fields;
   readonly pause: Fields;
 }
@@ -541,6 +582,7 @@ export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
     decidedAtMs: decided?.atMs ?? null,
     reasons: isOurs ? decided.reasons : [],
     terms: isOurs ? decided.terms : NO_TERMS,
+    divergence: take(keys.divergence, decodeDivergence(raw.divergence)),
     request: take(keys.request, decodeRequest(raw.request)),
     pause: take(keys.pause, decodePause(raw.pause)),
   };

@@ -25,6 +25,7 @@ function situation(changes: Partial<Situation> = {}): Situation {
     passiveRestarted: false,
     policy: { drainTimeoutSec: null },
     force: false,
+    tooLate: false,
     progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
     ...changes,
@@ -52,6 +53,79 @@ const late = { receivedBefore: null, drainingSec: 0, withoutWriterSec: 10 };
 function unreadable(progress: Situation['progress']): Situation {
   return situation({ active: failure('saturated'), passive: answered({ serverId: 1 }), progress });
 }
+
+describe('a forced change', () => {
+  const conflict = { sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' }, ...behind } as const;
+  const closed = answered({ serverId: 1, binlog: { file: 'bin.000001', pos: 900 } });
+
+  it('closes the old active also when the other one could not follow it', () => {
+    const active = follower({ ...conflict, io: 'No' });
+    expect(brief(nextStep(situation({ active })))).toBe('held');
+    expect(brief(nextStep(situation({ active, force: true })))).toBe('close A');
+  });
+
+  it('opens a host that cannot apply what it has received, and says what is skipped', () => {
+    const dead = { active: follower(conflict), passive: failure('refused'), passiveGone: true };
+    expect(brief(nextStep(situation(dead)))).toBe('held');
+    const next = nextStep(situation({ ...dead, force: true }));
+    expect(brief(next)).toBe('open B');
+    expect(next).toMatchObject({ why: expect.stringContaining('SKIPPED: the SQL thread of') });
+  });
+
+  it('opens a host that cannot receive what the closed one holds, and says so', () => {
+    const active = follower({ io: 'No', sql: 'No' });
+    expect(brief(nextStep(situation({ active, passive: closed })))).toBe('held');
+    expect(brief(nextStep(situation({ active, passive: closed, force: true })))).toBe('start-sql B');
+    const applied = follower({ io: 'No' });
+    const next = nextStep(situation({ active: applied, passive: closed, force: true }));
+    expect(brief(next)).toBe('open B');
+    expect(next).toMatchObject({ why: expect.stringContaining('SKIPPED: the I/O thread of') });
+  });
+
+  it('waits ten seconds for what may still be received or applied, or for drain_timeout', () => {
+    const receiving = { active: follower(), passive: closed, force: true };
+    expect(brief(nextStep(situation(receiving)))).toBe('await-received B');
+    expect(brief(nextStep(situation({ ...receiving, progress: late })))).toBe('stop-io B');
+    const applying = {
+      active: follower({ io: 'No', ...behind }),
+      passive: failure('silent'),
+      passiveGone: true,
+      force: true,
+    };
+    const since = (drainingSec: number) => ({ ...late, drainingSec });
+    expect(brief(nextStep(situation({ ...applying, progress: since(9) })))).toBe('await-applied B');
+    expect(brief(nextStep(situation({ ...applying, progress: since(10) })))).toBe('open B');
+    const patient = { ...applying, policy: { drainTimeoutSec: 60 } };
+    expect(brief(nextStep(situation({ ...patient, progress: since(10) })))).toBe('await-applied B');
+    expect(brief(nextStep(situation({ ...patient, progress: since(60) })))).toBe('open B');
+  });
+
+  it.each(['saturated', 'auth-refused', 'blocked', 'server-error'] as const)(
+    'opens nothing beside a host that is alive and cannot be closed (%s)',
+    (kind) => {
+      expect(brief(nextStep(situation({ passive: failure(kind), passiveGone: true, force: true })))).toBe('held');
+    },
+  );
+
+  it('does not begin when its time is over, but goes on when nobody can write any more', () => {
+    expect(brief(nextStep(situation({ tooLate: true })))).toBe('held');
+    expect(brief(nextStep(situation({ tooLate: true, force: true })))).toBe('held');
+    expect(brief(nextStep(situation({ passive: answered({ serverId: 1 }), tooLate: true })))).toBe('stop-io B');
+  });
+
+  it('opens nothing beside a host that the monitors still see', () => {
+    expect(brief(nextStep(situation({ passive: failure('silent'), force: true })))).toBe('held');
+  });
+
+  it('opens nothing beside a host that is open: it closes that one first', () => {
+    fc.assert(
+      fc.property(fc.boolean(), fc.boolean(), fc.constantFrom('Yes', 'No', 'Connecting'), (incumbent, wrote, io) => {
+        const changes = { incumbent, passiveWroteLast: wrote, active: follower({ io }), force: true };
+        expect(brief(nextStep(situation(changes)))).toBe('close A');
+      }),
+    );
+  });
+});
 
 describe('a planned change', () => {
   it('blocks the accounts of the old active before it closes it', () => {

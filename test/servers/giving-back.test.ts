@@ -23,7 +23,7 @@ async function administrator(server: Mysqld): Promise<Connection> {
 
 /** The secondary is the active; the primary, which the rules prefer, is dead. */
 async function activeSecondary(): Promise<void> {
-  rig = await aRig();
+  rig = await aRig({ pair: { min_failover_interval: '0' } });
   await rig.writable(rig.a);
   await rig.replicating();
   await rig.a.kill();

@@ -1,6 +1,7 @@
 // The simulated Redis: the board in memory behind links that are cut, slow and doubled; it goes down, is emptied, comes back older.
 
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
@@ -169,6 +170,12 @@ export class SimStore implements Store {
   }
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null) {
     return this.#call(() => this.#inner.putOpened(uniqsign, epoch, host));
+  }
+  putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence) {
+    return this.#call(() => this.#inner.putDivergence(uniqsign, epoch, divergence));
+  }
+  endDivergence(uniqsign: string, divergence: Divergence) {
+    return this.#call(() => this.#inner.endDivergence(uniqsign, divergence));
   }
   putIoStopped(uniqsign: string, host: Host, stopped: boolean) {
     return this.#call(() => this.#inner.putIoStopped(uniqsign, host, stopped));

@@ -126,6 +126,7 @@ export class World {
         policy: fields(keys.policy),
         opened: strings.get(keys.opened) ?? null,
         topic: strings.get(keys.topic) ?? null,
+        divergence: fields(keys.divergence),
         request: fields(keys.request),
         pause: fields(keys.pause),
       },

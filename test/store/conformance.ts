@@ -2,7 +2,9 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { type Decision, NO_TERMS, type Policy, type Report } from '../../src/core/decision.ts';
+import type { Divergence } from '../../src/core/divergence.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
+import type { Request } from '../../src/core/request.ts';
 import type { Store, WakeEvent } from '../../src/store/store.ts';
 import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
@@ -202,6 +204,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           decidedAtMs: NOW_MS,
           reasons: ['a test'],
           terms: NO_TERMS,
+          divergence: null,
           request: null,
           pause: null,
         });
@@ -303,6 +306,39 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
       });
     });
 
+    describe('a divergence', () => {
+      const found: Divergence = {
+        host: SECONDARY,
+        count: 37,
+        gtids: '1-1-500',
+        cut: false,
+        end: { file: 'binlog.000002', pos: 900 },
+        epoch: { number: 1, id: 'id1' },
+        foundAtMs: NOW_MS,
+      };
+
+      test('stands on the board through later decisions, until it is merged', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        expect(await store.putDivergence(U, decision(1).epoch, found)).toBe(true);
+        await store.commitRoles(U, decision(2, SECONDARY), decision(1).epoch, STRICT);
+        expect((await store.findPair(U))?.board.divergence).toEqual(found);
+        expect(await store.endDivergence(U, found)).toBe(true);
+        expect((await store.board(U)).divergence).toBeNull();
+      });
+
+      test('is not written for an older decision, nor ended in the place of a newer one', async () => {
+        await store.commitRoles(U, decision(2), null, STRICT);
+        expect(await store.putDivergence(U, decision(1).epoch, found)).toBe(false);
+        expect((await store.board(U)).divergence).toBeNull();
+        const newer = { ...found, foundAtMs: NOW_MS + 1 };
+        await store.putDivergence(U, decision(2).epoch, newer);
+        expect(await store.endDivergence(U, found)).toBe(false);
+        expect((await store.board(U)).divergence).toEqual(newer);
+        // Under a Perl identify there is no epoch to compare with.
+        expect(await store.putDivergence('of-perl', null, { ...found, epoch: null })).toBe(true);
+      });
+    });
+
     describe('the lead', () => {
       test('is one owner’s until he resigns', async () => {
         expect(await store.lead(U, 'one', 60_000)).toBe(true);
@@ -323,6 +359,88 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
       test('is each pair’s own', async () => {
         await store.lead(U, 'one', 60_000);
         expect(await store.lead('another', 'two', 60_000)).toBe(true);
+      });
+    });
+
+    describe('an operator', () => {
+      const { epoch } = decision(1);
+      const REQUEST: Request = {
+        id: 'r1',
+        kind: 'switchover',
+        to: SECONDARY,
+        by: 'dba@db1',
+        epoch: { number: epoch.number, id: epoch.id },
+        atMs: NOW_MS,
+        expiresMs: NOW_MS + 10_000,
+        withinSec: 30,
+        refused: null,
+      };
+
+      test('asks for the epoch that he saw, and wakes identify', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        const published = await bench.hear([`${TOPIC}-mmm-seen`]);
+        expect(await store.putRequest(U, REQUEST)).toBe(true);
+        expect((await store.board(U)).request).toEqual(REQUEST);
+        await vi.waitFor(() => expect(published).toEqual([`${TOPIC}-mmm-seen ${U}`]));
+      });
+
+      test('asks in vain for an epoch that is gone (S3), and a new epoch ends what was asked for', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        await store.putRequest(U, REQUEST);
+        await store.commitRoles(U, decision(2), epoch, STRICT);
+        expect((await store.board(U)).request).toBeNull();
+        expect(await store.putRequest(U, REQUEST)).toBe(false);
+        expect((await store.board(U)).request).toBeNull();
+      });
+
+      test('is told why not, once, and the next who asks begins anew', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        await store.putRequest(U, REQUEST);
+        expect(await store.endRequest(U, 'another', 'no')).toBe(false);
+        expect(await store.endRequest(U, 'r1', 'no')).toBe(true);
+        expect((await store.board(U)).request).toEqual({ ...REQUEST, refused: 'no' });
+        await store.putRequest(U, { ...REQUEST, id: 'r2' });
+        expect((await store.board(U)).request).toMatchObject({ id: 'r2', refused: null });
+        expect(await store.endRequest(U, 'r1', null)).toBe(false);
+        expect(await store.endRequest(U, 'r2', null)).toBe(true);
+        expect((await store.board(U)).request).toBeNull();
+      });
+
+      test('pauses and resumes, which outlives decisions, and wakes identify', async () => {
+        const published = await bench.hear([`${TOPIC}-mmm-seen`]);
+        const pause = { by: 'dba@db1', atMs: NOW_MS, untilMs: NOW_MS + 1 };
+        await store.putPause(U, pause);
+        await store.commitRoles(U, decision(1), null, STRICT);
+        expect((await store.board(U)).pause).toEqual(pause);
+        await store.putPause(U, { ...pause, untilMs: null });
+        expect((await store.board(U)).pause).toEqual({ ...pause, untilMs: null });
+        await store.putPause(U, null);
+        expect((await store.board(U)).pause).toBeNull();
+        await vi.waitFor(() => expect(published).toHaveLength(3));
+      });
+
+      test('learns who leads and how many agents listen', async () => {
+        expect(await store.leader(U)).toBeNull();
+        await store.lead(U, 'one', 60_000);
+        expect(await store.leader(U)).toBe('one');
+        await store.resign(U, 'one');
+        expect(await store.leader(U)).toBeNull();
+        expect(await store.listeners()).toBe(0);
+        const agent = bench.open(TOPIC).store;
+        const unwatch = await agent.watch(() => {}, ['decided', 'message']);
+        await store.watch(() => {}, ['observed']);
+        await bench.open('another-topic').store.watch(() => {}, ['decided']);
+        expect(await store.listeners()).toBe(1);
+        await unwatch();
+        await vi.waitFor(async () => expect(await store.listeners()).toBe(0));
+      });
+
+      test('finds the terms of a decision as they were written', async () => {
+        const terms = { changedAtMs: NOW_MS, preferred: SECONDARY, force: true, requestId: 'r1', backAtMs: NOW_MS + 1 };
+        await store.commitRoles(U, { ...decision(1), terms }, null, STRICT);
+        expect(await store.board(U)).toMatchObject({ reasons: ['a test'], terms });
+        await store.commitRoles(U, decision(2), epoch, STRICT);
+        expect((await store.board(U)).terms).toEqual(NO_TERMS);
       });
     });
 

@@ -1,12 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type Decision, NO_TERMS, type Report, type Terms } from '../../src/core/decision.ts';
+import type { Divergence } from '../../src/core/divergence.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Request } from '../../src/core/request.ts';
 import {
   boardOf,
   channelsOf,
+  decodeDivergence,
   decodeEpoch,
   decodeHost,
   decodeMessage,
@@ -17,6 +19,7 @@ import {
   decodeRequest,
   decodeRoles,
   decodeWake,
+  encodeDivergence,
   encodeEpoch,
   encodeMaster,
   encodeMessage,
@@ -71,6 +74,16 @@ const REPORT: Report = {
   noWriterMs: 42,
 };
 
+const DIVERGENCE: Divergence = {
+  host: A,
+  count: 37,
+  gtids: '1-1-500',
+  cut: false,
+  end: { file: 'binlog.000002', pos: 900 },
+  epoch: { number: 7, id: EPOCH.id },
+  foundAtMs: AT_MS,
+};
+
 /** What a Perl monitor writes about a healthy host, with changes. */
 function perl(changes: Record<string, string> = {}): Map<string, string> {
   const healthy = {
@@ -105,6 +118,7 @@ describe('the bytes in Redis', () => {
       topic: 'mysql-8d9a4b2924dc40baa792d742cb786345-topic',
       observers: 'mysql-8d9a4b2924dc40baa792d742cb786345-observers',
       opened: 'mysql-8d9a4b2924dc40baa792d742cb786345-opened',
+      divergence: 'mysql-8d9a4b2924dc40baa792d742cb786345-divergence',
       request: 'mysql-8d9a4b2924dc40baa792d742cb786345-request',
       pause: 'mysql-8d9a4b2924dc40baa792d742cb786345-pause',
       leader: 'mysql-8d9a4b2924dc40baa792d742cb786345-leader',
@@ -281,6 +295,22 @@ describe('the bytes in Redis', () => {
     });
   });
 
+  test('a divergence, counted or not', () => {
+    expect(Object.fromEntries(encodeDivergence(DIVERGENCE))).toEqual({
+      host: '10.0.21.5:3308',
+      count: '37',
+      gtids: '1-1-500',
+      cut: '0',
+      end_file: 'binlog.000002',
+      end_pos: '900',
+      epoch_number: '7',
+      epoch_id: '747dda0fc5754935bd33f370d1bf23a6',
+      at_ms: '1547610844123',
+    });
+    const unknown = encodeDivergence({ ...DIVERGENCE, count: null, gtids: '', end: null, epoch: null });
+    expect(Object.fromEntries(unknown)).toMatchObject({ count: 'unknown', end_file: '', end_pos: '', epoch_id: '' });
+  });
+
   test('the message is the one a Perl agent splits', () => {
     expect(encodeMessage({ roles: ROLES, uniqsign: U })).toBe(
       'active: 10.0.21.5:3308, passive: 10.0.21.7:3308, uniqsign: 8d9a4b2924dc40baa792d742cb786345',
@@ -331,6 +361,13 @@ describe('there and back', () => {
         terms,
       });
     }
+    for (const divergence of [
+      DIVERGENCE,
+      { ...DIVERGENCE, count: null, gtids: '', end: null, epoch: null },
+      { ...DIVERGENCE, cut: true },
+    ]) {
+      expect(decodeDivergence(encodeDivergence(divergence))).toEqual({ value: divergence, garbage: null });
+    }
     expect(decodeReport(encodeReport(REPORT)).value).toEqual({ ...REPORT, epoch: { number: 7, id: EPOCH.id } });
     for (const drainTimeoutSec of [null, 60]) {
       expect(decodePolicy(encodePolicy({ drainTimeoutSec })).value).toEqual({ drainTimeoutSec });
@@ -357,6 +394,7 @@ describe('there and back', () => {
       policy: none,
       opened: null,
       topic: null,
+      divergence: none,
       request: none,
       pause: none,
     };
@@ -520,6 +558,7 @@ describe('garbage', () => {
           decodeEpoch(fields),
           decodePolicy(fields),
           decodeReport(fields),
+          decodeDivergence(fields),
         ]) {
           expect(decoded.value === null || decoded.garbage === null).toBe(true);
         }
@@ -549,6 +588,7 @@ describe('a pair as an agent finds it', () => {
     policy: new Map(),
     opened: null,
     topic: null,
+    divergence: new Map(),
     request: new Map(),
     pause: new Map(),
   };
@@ -565,6 +605,7 @@ describe('a pair as an agent finds it', () => {
         decidedAtMs: null,
         reasons: [],
         terms: NO_TERMS,
+        divergence: null,
         request: null,
         pause: null,
       },

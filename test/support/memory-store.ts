@@ -2,6 +2,7 @@
 // so that garbage and what Perl writes can be put into it as text.
 
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Observation, Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
@@ -13,6 +14,8 @@ import {
   decodeMessage,
   decodeObservation,
   decodeWake,
+  encodeDivergence,
+  encodeDivergenceGuard,
   encodeEpoch,
   encodeEpochGuard,
   encodeMaster,
@@ -254,6 +257,22 @@ class MemoryStore implements Store {
     return true;
   }
 
+  async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {
+    const board = this.#board;
+    const keys = keysOf(uniqsign);
+    if (epoch !== null && !holds(board.fields(keys.epoch), encodeEpochGuard(epoch))) return false;
+    board.put(keys.divergence, encodeDivergence(divergence));
+    return true;
+  }
+
+  async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
+    const board = this.#board;
+    const { divergence: key } = keysOf(uniqsign);
+    if (!holds(board.fields(key), encodeDivergenceGuard(divergence))) return false;
+    board.hashes.delete(key);
+    return true;
+  }
+
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
     const key = keysOf(uniqsign).ioStopped(host);
     if (stopped) this.#board.strings.set(key, '1');
@@ -312,6 +331,7 @@ class MemoryStore implements Store {
       policy: board.fields(keys.policy),
       opened: board.strings.get(keys.opened) ?? null,
       topic: board.strings.get(keys.topic) ?? null,
+      divergence: board.fields(keys.divergence),
       request: board.fields(keys.request),
       pause: board.fields(keys.pause),
     };
