@@ -800,6 +800,18 @@ describe('what stayed on the old active', () => {
     expect(world.b.did).not.toContain('start-io');
   });
 
+  it('is told once when the step after it fails and another agent takes it up', async () => {
+    const world = await returned('1-1-537');
+    world.b.beforeStep = (step) => {
+      if (step.do === 'start-io') throw new Error('killed');
+    };
+    await expect(world.act()).rejects.toThrow('killed');
+    world.b.beforeStep = () => {};
+    await makeAgentRound({ ...world.agentParts, name: 'agent-2' })(new AbortController().signal);
+    expect(world.b.did).toContain('start-io');
+    expect(world.told()).toHaveLength(1);
+  });
+
   it('is not counted for a decision that was replaced meanwhile (S3)', async () => {
     const world = await returned('1-1-537');
     world.store.putDivergence = () => Promise.resolve(false);

@@ -18,6 +18,8 @@ const sayable = [
   dialectFor('10.11.6-MariaDB').stopIo,
   'could not open',
   'could not close',
+  'could not block',
+  'could not release',
 ].join('\n');
 
 /** `…` stands for what differs; numbers, brackets and punctuation mark places where the source puts a line together. */
