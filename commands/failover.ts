@@ -12,7 +12,7 @@ import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { confFlag, debugFlag, MANAGER_CONF, redisFlag } from './base.ts';
 import { whoAsks, withBoard } from './board.ts';
 import { MmmCommand } from './mmm-command.ts';
-import { hostFlag, onePair, tagFlag, tell, waitFlag } from './one-pair.ts';
+import { hostOf, onePair, tagFlag, tell, waitFlag } from './one-pair.ts';
 import { withoutWriter } from './switchover.ts';
 
 export default class Failover extends MmmCommand {
@@ -37,7 +37,7 @@ lost use switchover. It works while the pair is paused.`;
   static override flags = {
     ...confFlag(MANAGER_CONF),
     ...tagFlag,
-    to: hostFlag({ summary: 'The host to be the active.', required: true }),
+    to: Flags.string({ summary: 'The host to be the active.', helpValue: 'HOST', required: true }),
     force: Flags.boolean({ summary: 'Do it, whatever may be lost.' }),
     ...waitFlag,
     ...redisFlag,
@@ -47,7 +47,7 @@ lost use switchover. It works while the pair is paused.`;
   async run(): Promise<void> {
     const { flags } = await this.parse(Failover);
     const { config, pair } = onePair(flags);
-    const { to } = flags;
+    const to = hostOf(pair, flags.to);
     const asked = { kind: 'failover', to, withinSec: flags.wait } as const;
     await withBoard(config.redis, async (store) => {
       const parts: OperatorParts = { pair, store, clock: systemClock, random: systemRandom, by: whoAsks() };

@@ -40,6 +40,7 @@ function usageTrouble(error: UsageError, known: readonly string[]): string {
   return error.message
     .replace('\nSee more help with --help', '')
     .replace(/^The following errors? occurred:/, '')
+    .replace(/^\s*Parsing (--[\w-]+)\s+/, '$1: ')
     .replaceAll(/\s*\n\s*/g, ' ')
     .trim();
 }

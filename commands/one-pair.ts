@@ -4,7 +4,7 @@
 import * as Flags from '@oclif/core/flags';
 import type { ManagerConfig, PairConfig } from '../src/core/config.ts';
 import { MmmError } from '../src/core/errors.ts';
-import { parseHost } from '../src/core/pair.ts';
+import type { Host } from '../src/core/pair.ts';
 import { managerConfig } from './base.ts';
 import { AlreadyTold } from './failure.ts';
 
@@ -22,14 +22,13 @@ export const waitFlag = {
   }),
 };
 
-export const hostFlag = Flags.custom({
-  helpValue: 'HOST',
-  parse: async (text: string) => {
-    const host = parseHost(text);
-    if (host === undefined) throw new MmmError('usage', `--to ${text}: expected IP:PORT, as in the file`);
-    return host;
-  },
-});
+/** The host that --to names: one of the pair's. */
+export function hostOf(pair: PairConfig, text: string): Host {
+  const hosts = [pair.primary, pair.secondary];
+  const host = hosts.find((known) => known === text);
+  if (host === undefined) throw new MmmError('usage', `--to ${text}: expected ${hosts.join(' or ')}`);
+  return host;
+}
 
 export function onePair(flags: { readonly conf: string; readonly redis: string | undefined; readonly tag: string }): {
   readonly config: ManagerConfig;

@@ -6,7 +6,7 @@ import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { confFlag, debugFlag, MANAGER_CONF, redisFlag } from './base.ts';
 import { whoAsks, withBoard } from './board.ts';
 import { MmmCommand } from './mmm-command.ts';
-import { hostFlag, onePair, tagFlag, tell, waitFlag } from './one-pair.ts';
+import { hostOf, onePair, tagFlag, tell, waitFlag } from './one-pair.ts';
 
 export default class Switchover extends MmmCommand {
   static override summary = 'Make the other host the active, if nothing can be lost by it.';
@@ -31,7 +31,7 @@ clients are. It works while the pair is paused.`;
   static override flags = {
     ...confFlag(MANAGER_CONF),
     ...tagFlag,
-    to: hostFlag({ summary: 'The host to be the active; default: the one that is not.' }),
+    to: Flags.string({ summary: 'The host to be the active; default: the one that is not.', helpValue: 'HOST' }),
     'dry-run': Flags.boolean({ summary: 'Look, and say what would be done; change nothing.' }),
     ...waitFlag,
     ...redisFlag,
@@ -41,7 +41,11 @@ clients are. It works while the pair is paused.`;
   async run(): Promise<void> {
     const { flags } = await this.parse(Switchover);
     const { config, pair } = onePair(flags);
-    const asked = { kind: 'switchover', to: flags.to ?? null, withinSec: flags.wait } as const;
+    const asked = {
+      kind: 'switchover',
+      to: flags.to === undefined ? null : hostOf(pair, flags.to),
+      withinSec: flags.wait,
+    } as const;
     await withBoard(config.redis, async (store) => {
       const parts: OperatorParts = { pair, store, clock: systemClock, random: systemRandom, by: whoAsks() };
       const prospect = await lookAhead(parts, asked);

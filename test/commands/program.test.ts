@@ -116,6 +116,10 @@ describe.concurrent('help', () => {
     ['agent', ['--conf', '--redis', '--debug', '--once', '--log-format', '--name']],
     ['status', ['--conf', '--tag', '--all', '--redis', '--json']],
     ['config', ['--conf', '--agent']],
+    ['switchover', ['--conf', '--tag', '--to', '--dry-run', '--wait']],
+    ['failover', ['--conf', '--tag', '--to', '--force', '--wait']],
+    ['pause', ['--conf', '--tag', '--all', '--for']],
+    ['resume', ['--conf', '--tag', '--all']],
   ])('of %s names each of its flags', async (command, flags) => {
     const { stdout } = await help(command);
     for (const flag of flags) expect(stdout).toMatch(new RegExp(`^  ${flag}[ =]`, 'm'));
@@ -212,6 +216,13 @@ describe.concurrent('a usage error exits with 2 and one line on standard error:'
       ['identify', '--tag', 'a', '--all'],
       'mmm: --tag=a cannot also be provided when using --all (mmm identify --help shows how)',
     ],
+    [['pause', '--for', '60'], 'mmm: which pair? Give --tag TAG (the name of a section, may be repeated) or --all'],
+    [['switchover'], 'mmm: Missing required flag tag (mmm switchover --help shows how)'],
+    [['failover', '--tag', 'a'], 'mmm: Missing required flag to (mmm failover --help shows how)'],
+    [
+      ['switchover', '--tag', 'a', '--wait', '0'],
+      'mmm: --wait: Expected an integer greater than or equal to 1 but received: 0 (mmm switchover --help shows how)',
+    ],
     [['agent', '--redis', 'here'], 'mmm: --redis here: expected HOST:PORT, such as 127.0.0.1:6379'],
     [
       ['agent', '--log-format', 'xml'],
@@ -247,6 +258,28 @@ topic=mmm-switch-channel
       stderr: '',
     });
   });
+
+  test.each(['switchover', 'failover'])('and a host that is not of the pair make %s a usage error', async (command) => {
+    const words = [command, '--conf', write('good.conf', PAIR), '--tag', 'mysql3308', '--to', '10.0.21.9:3308'];
+    const stderr = 'mmm: --to 10.0.21.9:3308: expected 10.0.21.5:3308 or 10.0.21.7:3308\n';
+    expect(await run(words)).toEqual({ code: 2, stdout: '', stderr });
+  });
+
+  test('in active-active mode has no active to be changed', async () => {
+    const file = write('both.conf', PAIR.replace('[redis]', 'servicemode=0\n[redis]'));
+    const { code, stderr } = await run(['switchover', '--conf', file, '--tag', 'mysql3308']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('servicemode: 0 (active-active) has no active to be changed');
+  });
+
+  test.each(['switchover', 'pause', 'resume'])(
+    'with a Redis that is away makes %s fail with one line and 1',
+    async (command) => {
+      const { code, stdout, stderr } = await run([command, '--conf', write('good.conf', PAIR), '--tag', 'mysql3308']);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toMatch(/^mmm: Redis 127\.0\.0\.1:1 refuses connections.*\n$/);
+    },
+  );
 
   test.each(['monitor', 'identify', 'status', 'config'])(
     'with several problems ends %s with all of them',

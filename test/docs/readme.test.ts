@@ -54,8 +54,13 @@ describe.each(DOCUMENTS)('%s', (document) => {
       const [id = '', ...argv] = line.split(' ').slice(1);
       const load = COMMANDS[id];
       if (load === undefined) throw new Error(`${document}: there is no command ${id} (${line})`);
-      const { flags } = await load();
-      const parsed = Parser.parse(argv, { flags: flags ?? {}, strict: true });
+      const { flags = {} } = await load();
+      // A sentence names a command without the flags that it always needs.
+      const named = Object.entries(flags).map(([name, flag]) => [
+        name,
+        { ...flag, required: argv.length > 0 && flag.required },
+      ]);
+      const parsed = Parser.parse(argv, { flags: Object.fromEntries(named), strict: true });
       await expect(parsed, line).resolves.toBeDefined();
     }
   });

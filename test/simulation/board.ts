@@ -36,6 +36,8 @@ export class SimRedis {
   readonly messages: MessageFaults = { lost: 0, doubled: 0, late: 0 };
   /** Called after everything that may have changed the board. */
   onChange: () => void = () => {};
+  /** When its data last went back to those of a dump. */
+  restoredMs = Number.NEGATIVE_INFINITY;
   readonly #timeline: Timeline;
   readonly #network: Network;
   readonly #chance: Chance;
@@ -91,6 +93,7 @@ export class SimRedis {
   }
 
   restore(dump: Dump): void {
+    this.restoredMs = this.#timeline.nowMs;
     this.memory.empty();
     for (const [key, fields] of dump.hashes) this.memory.hashes.set(key, new Map(fields));
     for (const [key, value] of dump.strings) this.memory.strings.set(key, value);

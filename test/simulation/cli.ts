@@ -4,7 +4,8 @@ import { type Outcome, runSeed } from './run.ts';
 
 const USAGE = `npm run sim -- SEED            replay one seed and print its story
 npm run sim -- SEED --debug    with the daemons' debug lines
-npm run sim -- --seeds N       run N seeds from 1 on (--from M: from M on)`;
+npm run sim -- --seeds N       run N seeds from 1 on (--from M: from M on)
+npm run sim -- --mutants       show that the checkers bite`;
 
 export async function main(args: readonly string[]): Promise<number> {
   const count = numberAfter(args, '--seeds');
@@ -22,7 +23,17 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function runMany(count: number, from: number): Promise<number> {
   const began = performance.now();
-  const sums = { simulatedMs: 0, events: 0, acknowledged: 0, opened: 0, decisions: 0, bad: 0, slowestMs: 0 };
+  const sums = {
+    simulatedMs: 0,
+    events: 0,
+    acknowledged: 0,
+    opened: 0,
+    decisions: 0,
+    bad: 0,
+    slowestMs: 0,
+    excused: 0,
+    barredByRule3: 0,
+  };
   const broken = new Map<string, string[]>();
   for (let seed = from; seed < from + count; seed++) {
     const outcome = await runSeed(String(seed));
@@ -31,6 +42,8 @@ async function runMany(count: number, from: number): Promise<number> {
     sums.acknowledged += outcome.figures.acknowledged;
     sums.opened += outcome.figures.opened;
     sums.decisions += outcome.figures.decisions;
+    sums.excused += outcome.figures.excused;
+    sums.barredByRule3 += outcome.figures.barredByRule3;
     sums.slowestMs = Math.max(sums.slowestMs, outcome.convergedMs ?? 0);
     const [first] = outcome.violations;
     if (first === undefined) continue;
@@ -42,7 +55,7 @@ async function runMany(count: number, from: number): Promise<number> {
   const realSec = (performance.now() - began) / 1000;
   console.log(
     `${count} seeds, ${seconds(sums.simulatedMs)} simulated seconds in ${realSec.toFixed(1)} s (${Math.round(sums.simulatedMs / 1000 / realSec)} per second), ${sums.events} events, ` +
-      `${sums.acknowledged} acknowledged writes, ${sums.decisions} boards, ${sums.opened} openings, slowest convergence ${seconds(sums.slowestMs)} s`,
+      `${sums.acknowledged} acknowledged writes, ${sums.decisions} boards, ${sums.opened} openings, slowest convergence ${seconds(sums.slowestMs)} s; not judged: ${sums.excused} openings after an older dump, ${sums.barredByRule3} ends without anybody elected (rule 3)`,
   );
   for (const [promise, seeds] of broken)
     console.log(`${promise}: ${seeds.length} seeds: ${seeds.slice(0, 20).join(' ')}`);

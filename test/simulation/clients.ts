@@ -28,6 +28,8 @@ export class Client {
   /** Counts what is under way, so that a late answer is told from one that is waited for. */
   #turn = 0;
   #stopped = false;
+  #readsOn: SimHost | null = null;
+  #cancel: () => void = () => {};
 
   constructor(parts: ClientParts) {
     this.name = parts.name;
@@ -39,17 +41,34 @@ export class Client {
     this.#stopped = true;
   }
 
+  /** Stays connected to this host and writes nothing; null: as before. */
+  readOn(host: SimHost | null): void {
+    if (this.#readsOn === host) return;
+    this.#readsOn = host;
+    this.#hangUp();
+    this.#at = 0;
+    this.#turn += 1;
+    this.#next(RETRY_MS);
+  }
+
   #next(inMs: number): void {
-    this.#parts.timeline.after(inMs, () => {
+    this.#cancel();
+    this.#cancel = this.#parts.timeline.after(inMs, () => {
       if (this.#stopped) return;
       if (this.#connection === null) this.#connect();
-      else this.#write(this.#connection.host, this.#connection.to);
+      else if (this.#readsOn === null) this.#write(this.#connection.host, this.#connection.to);
+      else this.#next(RETRY_MS);
     });
+  }
+
+  #hangUp(): void {
+    if (this.#connection !== null) this.#connection.host.hangUp(this.#connection.to);
+    this.#connection = null;
   }
 
   #connect(): void {
     const { name, hosts, network } = this.#parts;
-    const host = hosts[this.#at % hosts.length];
+    const host = this.#readsOn ?? hosts[this.#at % hosts.length];
     if (host === undefined) return;
     const over = this.#within(() => this.#turnAway());
     network.send(name, host.name, () =>
@@ -96,8 +115,7 @@ export class Client {
 
   /** Read only, refused, or silent: the next host of the list. */
   #turnAway(): void {
-    if (this.#connection !== null) this.#connection.host.hangUp(this.#connection.to);
-    this.#connection = null;
+    this.#hangUp();
     this.#at += 1;
     this.#turn += 1;
     this.#next(RETRY_MS);
@@ -106,8 +124,7 @@ export class Client {
   /** Connection lost: the list from its beginning. */
   #broken(host: SimHost): void {
     if (this.#connection !== null && this.#connection.host !== host) return;
-    if (this.#connection !== null) host.hangUp(this.#connection.to);
-    this.#connection = null;
+    this.#hangUp();
     this.#at = 0;
     this.#turn += 1;
     this.#next(RETRY_MS);

@@ -33,7 +33,10 @@ export const FAULTS = {
   'messages misbehave': { minMs: 5_000, maxMs: 40_000, begin: messages },
   'link cut': { minMs: 100, maxMs: 20_000, begin: cutLink },
   'daemon loses redis': { minMs: 500, maxMs: 20_000, begin: losesRedis },
+  'daemon loses a host': { minMs: 500, maxMs: 40_000, begin: losesHost },
+  'clients go elsewhere': { minMs: 3_000, maxMs: 30_000, begin: elsewhere },
   'party isolated': { minMs: 500, maxMs: 20_000, begin: isolates },
+  'short silence': { minMs: 50, maxMs: 850, begin: silence },
   'slow network': { minMs: 2_000, maxMs: 20_000, begin: slowNetwork },
 } as const satisfies Readonly<Record<string, Omit<Fault, 'name'>>>;
 
@@ -51,8 +54,11 @@ export const HARMLESS: readonly FaultName[] = [
   'messages misbehave',
 ];
 
+const OPERATOR_RETRY_MS = 500;
+
 export interface FaultPlan {
   readonly kinds: readonly FaultName[];
+  readonly leastGapMs: number;
   readonly meanGapMs: number;
   /** So many at once. */
   readonly most: number;
@@ -95,7 +101,7 @@ export class Faults {
   }
 
   #next(): void {
-    this.#world.timeline.after(this.#chance.gap(this.#plan.meanGapMs), () => {
+    this.#world.timeline.after(this.#plan.leastGapMs + this.#chance.gap(this.#plan.meanGapMs), () => {
       if (this.#stopped) return;
       if (this.#ends.size < this.#plan.most) this.begin(this.#chance.pick(this.#plan.kinds));
       this.#next();
@@ -148,13 +154,18 @@ function stopsReplication(world: World, chance: Chance): (() => void) | null {
   if (!threads.io && !threads.sql) return null;
   replica.stop(threads);
   world.tell(host.name, `its operator stops ${threads.io ? 'I/O ' : ''}${threads.sql ? 'SQL' : ''}`);
-  return () => {
-    if (host.state === 'frozen' || host.boot !== boot) return;
+  const startAgain = () => {
+    if (host.boot !== boot) return;
+    if (host.state === 'frozen') {
+      world.timeline.after(OPERATOR_RETRY_MS, startAgain);
+      return;
+    }
     // A good operator: SQL first, so that nothing is thrown away.
     if (threads.sql) replica.start({ io: false, sql: true });
     if (threads.io) replica.start({ io: true, sql: false });
     world.tell(host.name, 'its operator starts replication again');
   };
+  return startAgain;
 }
 
 function locks(world: World, chance: Chance): (() => void) | null {
@@ -295,6 +306,23 @@ function losesRedis(world: World, chance: Chance): () => void {
   return cut(world, chance, [[name, REDIS]], `${name} - ${REDIS}`);
 }
 
+function losesHost(world: World, chance: Chance): () => void {
+  const { name } = chance.pick(world.processes);
+  const host = chance.pick(world.hosts).name;
+  return cut(world, chance, [[name, host]], `${name} - ${host}`);
+}
+
+/** Connector/J has fallen over to one host and only reads there: by the contract's rules the role follows. */
+function elsewhere(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  world.tell('clients', `all read on ${host.name}`);
+  for (const client of world.clients) client.readOn(host);
+  return () => {
+    world.tell('clients', 'write again');
+    for (const client of world.clients) client.readOn(null);
+  };
+}
+
 function isolates(world: World, chance: Chance): () => void {
   const names = parties(world);
   // A machine may hold several of them.
@@ -318,6 +346,13 @@ function cut(world: World, chance: Chance, links: readonly [string, string][], w
     world.tell('network', `healed: ${what}`);
     for (const [from, to] of ways) world.network.heal(from, to);
   };
+}
+
+/** Shorter than one time-out: the second look, which follows a silent first one, is answered. */
+function silence(world: World, chance: Chance): (() => void) | null {
+  if (chance.happens(0.5)) return freezesHost(world, chance);
+  const { name } = chance.pick(world.processes);
+  return cut(world, chance, [[name, chance.pick(world.hosts).name]], `${name} - a host`);
 }
 
 function slowNetwork(world: World, chance: Chance): () => void {

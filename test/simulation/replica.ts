@@ -89,6 +89,7 @@ export class Replica {
     if (threads.sql) {
       this.sqlStarted = true;
       this.sqlError = { code: 0, text: '' };
+      this.#apply();
     }
     this.#tick();
   }
@@ -144,9 +145,14 @@ export class Replica {
     return this.relay.filter(({ write }) => !this.#owner.holds(write)).length;
   }
 
+  /** Both threads run. */
+  get runs(): boolean {
+    return this.io === 'Yes' && this.sqlStarted;
+  }
+
   /** Everything that the source holds is here, received and applied. */
   get level(): boolean {
-    return this.io === 'Yes' && this.sqlStarted && this.relay.length === 0 && this.received === this.source.log.length;
+    return this.runs && this.relay.length === 0 && this.received === this.source.log.length;
   }
 
   facts(): Replication {

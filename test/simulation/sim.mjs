@@ -6,6 +6,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
+if (process.argv.includes('--mutants')) {
+  const { main } = await import('./mutants.mjs');
+  process.exit(await main(process.argv.slice(2).filter((word) => word !== '--mutants')));
+}
 const folder = await mkdtemp(join(tmpdir(), 'mmm-sim-'));
 const outfile = join(folder, 'sim.mjs');
 try {

@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import type { Board } from '../../src/core/decision.ts';
 import type { Pair } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
-import { boardOf, keysOf } from '../../src/store/wire.ts';
+import { decodeEpoch, decodeReport, decodeRoles, keysOf } from '../../src/store/wire.ts';
 import { aPair } from '../support/build.ts';
 import { SimRedis } from './board.ts';
 import type { Chance } from './chance.ts';
@@ -113,25 +113,14 @@ export class World {
   }
 
   /** What stands on the board, whether anybody can read it or not. */
-  board(): Board {
-    const { hashes, strings } = this.redis.memory;
+  board(): Pick<Board, 'roles' | 'epoch' | 'report'> {
+    const { memory } = this.redis;
     const keys = keysOf(this.pair.uniqsign);
-    const fields = (key: string) => hashes.get(key) ?? new Map<string, string>();
-    return boardOf(
-      this.pair.uniqsign,
-      {
-        mode: fields(keys.mode),
-        epoch: fields(keys.epoch),
-        report: fields(keys.report),
-        policy: fields(keys.policy),
-        opened: strings.get(keys.opened) ?? null,
-        topic: strings.get(keys.topic) ?? null,
-        divergence: fields(keys.divergence),
-        request: fields(keys.request),
-        pause: fields(keys.pause),
-      },
-      (_, decoded) => decoded.value,
-    );
+    return {
+      roles: decodeRoles(memory.fields(keys.mode)).value,
+      epoch: decodeEpoch(memory.fields(keys.epoch)).value?.epoch ?? null,
+      report: decodeReport(memory.fields(keys.report)).value,
+    };
   }
 
   tell(who: string, text: string): void {
