@@ -107,6 +107,19 @@ describe('a forced change', () => {
     },
   );
 
+  it('is not taken back by the agents when it takes long', () => {
+    const slow = {
+      active: follower({ io: 'No', ...behind }),
+      passive: answered({ serverId: 1 }),
+      passiveWroteLast: true,
+    };
+    const progress = { receivedBefore: null, drainingSec: 5, withoutWriterSec: 12 };
+    expect(nextStep(situation({ ...slow, progress }))).toHaveProperty('overdue');
+    const forced = nextStep(situation({ ...slow, force: true, progress }));
+    expect(brief(forced)).toBe('await-applied B');
+    expect(forced).not.toHaveProperty('overdue');
+  });
+
   it('does not begin when its time is over, but goes on when nobody can write any more', () => {
     expect(brief(nextStep(situation({ tooLate: true })))).toBe('held');
     expect(brief(nextStep(situation({ tooLate: true, force: true })))).toBe('held');
