@@ -491,6 +491,17 @@ describe('the agent', () => {
     expect(writable(world)).toContain(SECONDARY);
   });
 
+  it('tells once of a step that fails again and again, and not that the trouble is over in between', async () => {
+    const world = aWorld();
+    await world.run(2);
+    const { replication } = world.a.facts;
+    if (replication) world.a.facts = { ...world.a.facts, replication: { ...replication, io: 'No' } };
+    world.a.apply = async (step) => ({ kind: 'not-done', why: `${step.do} is refused` });
+    await world.run(40);
+    const told = world.log.lines.filter((line) => line.includes('could not start-io') || line.includes('is over'));
+    expect(told).toHaveLength(1);
+  });
+
   it('changes nothing on the servers while the board is away', async () => {
     const world = aWorld();
     await world.run(2);

@@ -56,6 +56,8 @@ export async function applyStep(step: Step, look: Look): Promise<Applied> {
 async function close(look: Look): Promise<Applied> {
   // Whoever is connected to a host that is closed already reads; a reader is left in peace.
   if (await readReadOnly(look)) return done('it is read only already');
+  // Sets what is set already: who lacks the right is refused here, before clients are thrown out for nothing.
+  await look.ask('SET GLOBAL read_only = @@global.read_only', [], READ_ONLY_MS);
   const { dialect } = look.identity;
   const admins = await adminUsers(look, dialect);
   const deadline = performance.now() + CLOSE_MS;

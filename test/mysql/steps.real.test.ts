@@ -8,17 +8,17 @@ import { hasReceived, isApplied } from '../../src/core/replication.ts';
 import type { Applied, Step } from '../../src/core/step.ts';
 import { openServer } from '../../src/mysql/connection.ts';
 import type { Server } from '../../src/mysql/server.ts';
-import { ADMIN, ask, MMM } from '../../src/sandbox/accounts.ts';
+import { type Account, ADMIN, ask, MMM } from '../../src/sandbox/accounts.ts';
 import type { Mysqld } from '../../src/sandbox/mysqld.ts';
 import { frozen } from '../support/frozen.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 
 type Act = Step extends infer One ? (One extends Step ? Omit<One, 'host'> : never) : never;
 
-function serverFor(mysqld: Mysqld): Server {
+function serverFor(mysqld: Mysqld, account: Account = MMM): Server {
   const host = parseHost(mysqld.host);
   if (host === undefined) throw new Error(`no host: ${mysqld.host}`);
-  const access = { ...MMM, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
+  const access = { ...account, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
   return openServer({ host, access, excludeUsers: [], block: null });
 }
 
@@ -109,6 +109,21 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
         expect(await root.alive()).toBe(true);
       } finally {
         root.end();
+      }
+    });
+
+    test('throws nobody out when it may not set read_only', async () => {
+      const one = await client();
+      const account = { user: 'weak', password: 'weak' };
+      await admin(pair.a, `GRANT PROCESS, SELECT ON *.* TO 'weak'@'127.0.0.1' IDENTIFIED BY 'weak'`);
+      const weak = serverFor(pair.a, account);
+      try {
+        expect(await act(weak, { do: 'close' })).toMatchObject({ kind: 'server-error', code: '1227' });
+        await expect(one.query('SELECT 1')).resolves.toBeDefined();
+        expect((await factsOf(a)).readOnly).toBe(false);
+      } finally {
+        await weak.close();
+        await admin(pair.a, `DROP USER 'weak'@'127.0.0.1'`);
       }
     });
 

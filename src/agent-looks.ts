@@ -1,0 +1,78 @@
+// The agent's eyes on one pair: looks at a host without ever waiting for one that was silent a moment ago, and keeps what only
+// somebody who watches can know. Comes from src/agent.ts; goes on to mysql/server.ts `probe`.
+
+import type { Evidence } from './core/observation.ts';
+import type { Host } from './core/pair.ts';
+import type { Server } from './mysql/server.ts';
+import type { Clock } from './ops/clock.ts';
+
+/** What is known of one host at one time. */
+export interface Look {
+  readonly evidence: Evidence;
+  /** When the probe ended, by the monotonic clock. */
+  readonly atMs: number;
+}
+
+export interface AgentLooksParts {
+  readonly serverFor: (host: Host) => Server;
+  readonly clock: Clock;
+  /** How long silence is believed without having waited for it again. */
+  readonly silenceTrustedMs: number;
+  /** Starts the next round early. */
+  readonly wake: () => void;
+}
+
+export class AgentLooks {
+  /** Hosts that started anew while this agent watched, and whose replication has not run since. */
+  readonly restarted = new Set<Host>();
+  /** Whose I/O thread this agent stopped and has not seen running since: the board that says so may be emptied. */
+  readonly ioStoppedHere = new Set<Host>();
+  readonly #parts: AgentLooksParts;
+  readonly #boots = new Map<Host, string>();
+  readonly #known = new Map<Host, Look>();
+  readonly #under = new Map<Host, Promise<Look>>();
+
+  constructor(parts: AgentLooksParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Looks at a host. One that was silent just now is asked again, but not waited for: a decision must not wait for a frozen
+   * host's next time-out. When that one answers at last, the next round comes at once.
+   */
+  look(host: Host): Promise<Look> {
+    const known = this.#known.get(host);
+    const fresh = this.lookNow(host);
+    if (known?.evidence.kind !== 'silent') return fresh;
+    const { clock, silenceTrustedMs } = this.#parts;
+    return clock.monotonic() - known.atMs > silenceTrustedMs ? fresh : Promise.resolve(known);
+  }
+
+  lookNow(host: Host): Promise<Look> {
+    const under = this.#under.get(host);
+    if (under !== undefined) return under;
+    const begun = this.#probe(host).finally(() => this.#under.delete(host));
+    this.#under.set(host, begun);
+    return begun;
+  }
+
+  async #probe(host: Host): Promise<Look> {
+    const { serverFor, clock, wake } = this.#parts;
+    const evidence = await serverFor(host).probe();
+    if (evidence.kind === 'answered') this.#learn(host, evidence.facts);
+    const seen = { evidence, atMs: clock.monotonic() };
+    if (this.#known.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') wake();
+    this.#known.set(host, seen);
+    return seen;
+  }
+
+  #learn(host: Host, { boot, replication }: Extract<Evidence, { kind: 'answered' }>['facts']): void {
+    const life = `${boot.uuid}/${boot.startedSec}`;
+    const known = this.#boots.get(host);
+    if (known !== undefined && known !== life) this.restarted.add(host);
+    this.#boots.set(host, life);
+    // It started by itself; when it is stopped later, somebody wanted that.
+    if (replication?.io !== 'No' || replication.sql !== 'No') this.restarted.delete(host);
+    if (replication?.io !== 'No') this.ioStoppedHere.delete(host);
+  }
+}
