@@ -305,7 +305,7 @@ function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Dec
     : confirm(scene, active, race.winner, race.why, slowed);
 }
 
-/** Both live, so nobody is in a hurry. */
+/** Both live, so nobody is in a hurry, unless clients have gone to the other host already. */
 function slowDown(scene: Scene, from: Answers, to: Answers, { tie }: Race): Brake | null {
   const { pair, policy, past, nowMs } = scene.input;
   const { primary, secondary } = scene.state.caughtUpSinceMs;
@@ -317,6 +317,7 @@ function slowDown(scene: Scene, from: Answers, to: Answers, { tie }: Race): Brak
     tie,
     caughtUpSinceMs: to.host === pair.primary ? primary : secondary,
     swapped: isSwapped(from, to),
+    clientsWait: to.facts.readOnly === true && to.facts.connections > 0,
     nowMs,
   });
 }

@@ -36,6 +36,8 @@ interface PlannedChange {
   readonly caughtUpSinceMs: number | null;
   /** The other host is the one that takes writes already, so there is nothing to catch up with. */
   readonly swapped: boolean;
+  /** Applications are connected to the other host and cannot write there: waiting keeps them from it. */
+  readonly clientsWait: boolean;
   readonly nowMs: number;
 }
 
@@ -56,7 +58,7 @@ export function brake(change: PlannedChange): Brake | null {
     };
   }
   if (tie && pacing.failback === 'never') return { kind: 'keeps', why: 'held: failback=never' };
-  const sinceChangeMs = sinceLastChange(past, nowMs);
+  const sinceChangeMs = change.clientsWait ? null : sinceLastChange(past, nowMs);
   if (sinceChangeMs !== null && sinceChangeMs < pacing.minFailoverIntervalSec * 1000) {
     const why = `waits: the role changed ${inSec(sinceChangeMs)} s ago, and min_failover_interval is ${pacing.minFailoverIntervalSec} s`;
     return { kind: 'waits', why };
@@ -75,7 +77,7 @@ export function brake(change: PlannedChange): Brake | null {
 export function hasty({ minFailoverIntervalSec }: Pacing, past: Past, nowMs: number): string | null {
   const sinceChangeMs = sinceLastChange(past, nowMs);
   if (sinceChangeMs === null || sinceChangeMs >= minFailoverIntervalSec * 1000) return null;
-  return `THE SECOND CHANGE WITHIN ${minFailoverIntervalSec} s (min_failover_interval): the last one was ${inSec(sinceChangeMs)} s ago; it does not wait, because nobody can write`;
+  return `THE SECOND CHANGE WITHIN ${minFailoverIntervalSec} s (min_failover_interval): the last one was ${inSec(sinceChangeMs)} s ago; it does not wait, because clients cannot write`;
 }
 
 /** Since when a host has been caught up: as before while it goes on, from now on when it begins. */

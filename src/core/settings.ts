@@ -104,7 +104,7 @@ export const PAIR = {
   min_failover_interval: defaulted(
     wholeNumber('whole seconds', 0, 86_400),
     '60',
-    'How long the role stays where it is after a change, while its host answers. A dead or unreachable active is failed over within that time too, with a warning.',
+    'How long the role stays where it is after a change, while its host answers and no application is connected to the other one. A dead or unreachable active is failed over within that time too, with a warning.',
     '300',
   ),
   failback: defaulted(

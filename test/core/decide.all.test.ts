@@ -123,7 +123,8 @@ function expectedUnpaused({ primary, secondary, active, remembered, confirmed, t
     const eitherWouldDo = !cannotBeActive(primary, secondary) && !cannotBeActive(secondary, primary);
     if (eitherWouldDo && pace.failback === 'never') return keep;
     const steadyForSec = eitherWouldDo && typeof pace.failback === 'number' ? pace.failback : 5;
-    const tooSoon = pace.changedSec !== null && pace.changedSec < 60;
+    const clientsWait = hosts[winner].readOnly && !hosts[winner].idle;
+    const tooSoon = !clientsWait && pace.changedSec !== null && pace.changedSec < 60;
     if (tooSoon || (!swappedByHand && pace.steadySec < steadyForSec)) return { ...keep, rounds: confirmed + 1 };
   }
   const rounds = confirmed + 1;

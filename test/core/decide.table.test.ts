@@ -304,17 +304,32 @@ const SITUATIONS: readonly (string | Situation)[] = [
   }),
 
   'Planned changes that are slowed down',
-  when('the role changed a moment ago', {
+  when('the role changed a moment ago, and clients are on both hosts', {
     ...PRIMARY_IS_BACK,
+    past: { changedAtMs: NOW_MS - 12_000, preferred: null },
+  }),
+  when('the role changed a moment ago, and all clients have gone to the primary', {
+    ...PRIMARY_IS_BACK,
+    secondary: { connections: 0 },
+    past: { changedAtMs: NOW_MS - 12_000, preferred: null },
+  }),
+  when('the role changed a moment ago, and no client is anywhere', {
+    ...PRIMARY_IS_BACK,
+    primary: PASSIVE,
+    secondary: { connections: 0 },
     past: { changedAtMs: NOW_MS - 12_000, preferred: null },
   }),
   when('the role changed a moment ago, with an interval of 0', {
     ...PRIMARY_IS_BACK,
+    primary: PASSIVE,
+    secondary: { connections: 0 },
     past: { changedAtMs: NOW_MS, preferred: null },
     pacing: { ...PACING, minFailoverIntervalSec: 0 },
   }),
   when("the role changed in the future, by another machine's clock", {
     ...PRIMARY_IS_BACK,
+    primary: PASSIVE,
+    secondary: { connections: 0 },
     past: { changedAtMs: NOW_MS + 12_000, preferred: null },
   }),
   when('the primary has only just caught up', { ...PRIMARY_IS_BACK, steadySec: 3 }),
