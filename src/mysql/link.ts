@@ -86,7 +86,10 @@ export class Link {
         else reject(error);
       });
     });
-    return Array.isArray(result) ? result.map(asRow) : [];
+    if (!Array.isArray(result)) return [];
+    // A CALL answers with its result sets and then a header; ours have one set.
+    const rows: unknown = Array.isArray(result[0]) ? result[0] : result;
+    return Array.isArray(rows) ? rows.map(asRow) : [];
   }
 
   /** Calls back once when the other side, or the network, ended this link; at once when that has already happened. */

@@ -1,0 +1,65 @@
+// A comparing call: one act on one server that the server itself allows only when no higher epoch is known there (S3).
+// Wanted by the agent's plan, done by mysql/fence-connection.ts through the procedures of mysql/schema-calls.ts.
+
+import type { HostRow } from './host-row.ts';
+import type { Failure } from './observation.ts';
+import type { Epoch } from './pair.ts';
+
+export type Call =
+  /** Stores the epoch, so that whoever acts on a lower one is refused. `unfenced`: what the row's flag becomes; null: stays. */
+  | { readonly do: 'claim'; readonly epoch: Epoch; readonly unfenced: boolean | null }
+  /** Claims, then sets read_only and ends the lease. Tries again until `withinMs`: locks and long statements hold it up. */
+  | { readonly do: 'close'; readonly epoch: Epoch; readonly killClients: boolean; readonly withinMs: number }
+  | Opening
+  /** Moves the lease's end to `baseMs` + `leaseMs`, when it has not run out. Never opens. */
+  | { readonly do: 'renew'; readonly epoch: Epoch; readonly baseMs: number; readonly leaseMs: number }
+  /** `fromStandstill`: also when no replication thread runs. Only after a look that nothing received is lost by it [F2]. */
+  | {
+      readonly do: 'start-sql' | 'start-io' | 'start-replication';
+      readonly epoch: Epoch;
+      readonly fromStandstill: boolean;
+    }
+  | { readonly do: 'stop-io'; readonly epoch: Epoch }
+  /** Ends the connections of everybody but administrators and replication. */
+  | { readonly do: 'kill'; readonly epoch: Epoch };
+
+/** Lets clients write under a claimed epoch; on a host that is open under it in this boot it only renews. */
+export interface Opening {
+  readonly do: 'open';
+  readonly epoch: Epoch;
+  /** The server's time as an answer told it before the witness was asked. The call is of no use later than this plus the lease. */
+  readonly baseMs: number;
+  readonly leaseMs: number;
+  /** What the decision permits. */
+  readonly lease: 'finite' | 'endless';
+  /** The boot that was drained (`Boot.startedSec`): another one may have lost its relay log [F2]. */
+  readonly startedSec: number;
+  /**
+   * What must be true at the first opening of an epoch on a closed host. drained: the I/O thread is stopped and the SQL thread has
+   * come to the end of the relay log. io-stopped: the operator's policy skips the rest, or replication was never set up.
+   */
+  readonly demand: 'drained' | 'io-stopped';
+}
+
+export type NotDoneWhy =
+  | 'not-installed' // no schema, no procedures, or the row of another server: install
+  | 'busy' // another call runs there
+  | 'locked' // a lock that somebody holds is in the way (1205)
+  | 'unclaimed' // the row's epoch is lower: from the top
+  | 'rebooted'
+  | 'late' // the grant had run out by the server's clock
+  | 'unarmed' // the EVENT does not run; it was set going again
+  | 'lease-out' // the lease ran out: it closes by itself, or is closed already
+  | 'other-lease' // it is open under this very epoch with the other kind of lease
+  | 'io-runs'
+  | 'unapplied' // the SQL thread is not at the end of the relay log, or does not run
+  | 'not-open' // it was not opened under this epoch in this boot
+  | 'closed' // it was, and is read only now
+  | 'standstill'; // no replication thread runs, and the caller did not say that starting loses nothing
+
+/** What came of a call. refused: a higher epoch, or another decision of the same number, stands in `row`; nothing was changed. */
+export type Called =
+  | { readonly kind: 'done'; readonly did: string; readonly row: HostRow }
+  | { readonly kind: 'refused'; readonly row: HostRow }
+  | { readonly kind: 'not-done'; readonly why: NotDoneWhy; readonly row: HostRow | null }
+  | Failure;

@@ -1,0 +1,265 @@
+// The Fence of real life, on a connection of its own: a renewal must not wait behind a probe or a long step.
+// Comes from the agent through fence.ts; goes on to schema-install.ts and to the procedures of schema-calls.ts.
+
+import type { Call, Called, NotDoneWhy } from '../core/call.ts';
+import type { MysqlAccess } from '../core/config.ts';
+import { type HostRow, parseHostRow } from '../core/host-row.ts';
+import type { Failure } from '../core/observation.ts';
+import type { Epoch, Host } from '../core/pair.ts';
+import { gradeError, isConnectionOver, serverErrorNumber } from './evidence.ts';
+import { readIdentity } from './facts.ts';
+import type { Fence, Installed, Looked } from './fence.ts';
+import { Deadline, Link } from './link.ts';
+import { type Asker, text } from './row.ts';
+import type { SchemaTarget } from './schema.ts';
+import { installSchema } from './schema-install.ts';
+
+interface FenceOptions {
+  readonly host: Host;
+  readonly access: MysqlAccess;
+}
+
+/** A fence behind a connection that is opened at the first call. */
+export function openFence(options: FenceOptions): Fence {
+  return new LiveFence(options);
+}
+
+/** A call waits 1 s for the named lock and 1 s for the row (schema-calls.ts); this is for one that does not. */
+const CALL_MS = 2_500;
+/** And 1 s each for the two locks that read_only takes. */
+const CLOSE_MS = 4_500;
+/** START and STOP wait for the thread, which waits for the network or the disk. */
+const THREAD_MS = 7_000;
+/** A renewal that does not come back tells that the write path is gone; the next one is due in a second. */
+const RENEW_MS = 2_000;
+const LOOK_MS = 1_000;
+const QUIT_MS = 200;
+
+const LOCK_WAIT_TIMEOUT = 1205;
+/** No such database, table or procedure; or its definer is gone. */
+const NOT_INSTALLED: ReadonlySet<number> = new Set([1049, 1146, 1305, 1449]);
+
+interface Line {
+  readonly link: Link;
+  readonly target: SchemaTarget;
+}
+
+class LiveFence implements Fence {
+  readonly host: Host;
+  readonly #options: FenceOptions;
+  #line: Line | null = null;
+  #closed = false;
+  /** One call at a time: a connection answers in order. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(options: FenceOptions) {
+    this.host = options.host;
+    this.#options = options;
+  }
+
+  install(): Promise<Installed> {
+    return this.#inTurn(async (asker, target) => {
+      const { changed, complete } = await installSchema(asker, target);
+      const { row } = await tell(asker, "CALL mmm.tell('done', '')", [], LOOK_MS);
+      return complete && row !== null ? { kind: 'done', changed, row } : { kind: 'unfinished' };
+    });
+  }
+
+  look(): Promise<Looked> {
+    return this.#inTurn(async (asker) => {
+      try {
+        const { row } = await tell(asker, "CALL mmm.tell('done', '')", [], LOOK_MS);
+        return row === null ? { kind: 'none' } : { kind: 'row', row };
+      } catch (error) {
+        if (NOT_INSTALLED.has(serverErrorNumber(error) ?? 0)) return { kind: 'none' };
+        throw error;
+      }
+    });
+  }
+
+  call(call: Call): Promise<Called> {
+    return this.#inTurn((asker) => (call.do === 'close' ? closeUntil(asker, call) : oneCall(asker, call)));
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    const line = this.#line;
+    this.#line = null;
+    await line?.link.quit(new Deadline(QUIT_MS));
+  }
+
+  #inTurn<T>(act: (asker: Asker, target: SchemaTarget) => Promise<T>): Promise<T | Failure> {
+    const result = this.#turn.then(() => this.#attempt(act));
+    // The next call waits for this one to end, however it ends; its own caller is told.
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  async #attempt<T>(act: (asker: Asker, target: SchemaTarget) => Promise<T>): Promise<T | Failure> {
+    for (;;) {
+      const wasWarm = this.#line !== null;
+      try {
+        const { link, target } = await this.#connected();
+        const asker: Asker = {
+          ask: (sql, values = [], withinMs = CALL_MS) => link.query(sql, values, new Deadline(withinMs)),
+        };
+        return await act(asker, target);
+      } catch (error) {
+        // What the server itself said about the statement leaves the connection good; anything else does not.
+        if (serverErrorNumber(error) === null || isConnectionOver(error)) this.#drop();
+        // The warm connection was a dead one: every call can be made twice, so it gets a living one, once.
+        if (!wasWarm || !isConnectionOver(error)) return gradeError(error);
+      }
+    }
+  }
+
+  async #connected(): Promise<Line> {
+    if (this.#line !== null) return this.#line;
+    if (this.#closed) throw new Error('this fence was closed by mmm itself');
+    const deadline = new Deadline(this.#options.access.connectTimeoutMs);
+    const link = await Link.open(this.host, this.#options.access, deadline);
+    try {
+      const line = { link, target: await prepare(link, deadline) };
+      this.#line = line;
+      link.onEnd(() => {
+        if (this.#line === line) this.#line = null;
+      });
+      return line;
+    } catch (error) {
+      link.destroy();
+      throw error;
+    }
+  }
+
+  #drop(): void {
+    this.#line?.link.destroy();
+    this.#line = null;
+  }
+}
+
+/** Once per connection. The mode also becomes that of the procedures: an id that does not fit must be an error, not another id. */
+async function prepare(link: Link, deadline: Deadline): Promise<SchemaTarget> {
+  const ask = (sql: string) => link.query(sql, [], deadline);
+  await ask(
+    `SET SESSION sql_mode = 'STRICT_ALL_TABLES', SESSION time_zone = '+00:00', SESSION autocommit = 1,
+      SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1, SESSION wait_timeout = 86400`,
+  );
+  await ask('SET SESSION sql_log_bin = 0');
+  const { dialect, boot } = await readIdentity({ ask });
+  return { dialect, uuid: boot.uuid };
+}
+
+/** Clients come back and hold new locks: again and again, each time compared anew, until the deadline. */
+async function closeUntil(asker: Asker, call: Extract<Call, { do: 'close' }>): Promise<Called> {
+  const until = performance.now() + call.withinMs;
+  for (;;) {
+    const called = await oneCall(asker, call);
+    const again = called.kind === 'not-done' && (called.why === 'locked' || called.why === 'busy');
+    if (!again || performance.now() >= until) return called;
+  }
+}
+
+async function oneCall(asker: Asker, call: Call): Promise<Called> {
+  const { procedure, values, withinMs } = statementOf(call);
+  const epoch = epochValues(call.epoch);
+  const marks = [...epoch, ...values].map(() => '?').join(', ');
+  try {
+    const { outcome, detail, row } = await tell(
+      asker,
+      `CALL mmm.${procedure}(${marks})`,
+      [...epoch, ...values],
+      withinMs,
+    );
+    if (outcome === 'done' && row !== null) return { kind: 'done', did: detail, row };
+    if (outcome === 'refused' && row !== null) return { kind: 'refused', row };
+    return { kind: 'not-done', why: whyOf(outcome), row };
+  } catch (error) {
+    const code = serverErrorNumber(error) ?? 0;
+    if (NOT_INSTALLED.has(code)) return { kind: 'not-done', why: 'not-installed', row: null };
+    if (code === LOCK_WAIT_TIMEOUT) return { kind: 'not-done', why: 'locked', row: null };
+    throw error;
+  }
+}
+
+interface Statement {
+  readonly procedure: string;
+  readonly values: readonly (number | null)[];
+  readonly withinMs: number;
+}
+
+function statementOf(call: Call): Statement {
+  switch (call.do) {
+    case 'claim':
+      return { procedure: 'claim', values: [call.unfenced === null ? null : flag(call.unfenced)], withinMs: CALL_MS };
+    case 'close':
+      return { procedure: 'close', values: [flag(call.killClients)], withinMs: CLOSE_MS };
+    case 'open':
+      return {
+        procedure: 'open',
+        values: [
+          call.baseMs,
+          call.leaseMs,
+          flag(call.lease === 'endless'),
+          call.startedSec,
+          flag(call.demand === 'drained'),
+        ],
+        withinMs: CALL_MS,
+      };
+    case 'renew':
+      return { procedure: 'renew', values: [call.baseMs, call.leaseMs], withinMs: RENEW_MS };
+    case 'start-sql':
+      return { procedure: 'start_sql', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+    case 'start-io':
+      return { procedure: 'start_io', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+    case 'start-replication':
+      return { procedure: 'start_replication', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+    case 'stop-io':
+      return { procedure: 'stop_io', values: [], withinMs: THREAD_MS };
+    case 'kill':
+      return { procedure: 'kill_sessions', values: [], withinMs: CALL_MS };
+    default:
+      return call satisfies never;
+  }
+}
+
+function epochValues({ number, id, active }: Epoch): readonly (number | string)[] {
+  return [number, id, active];
+}
+
+function flag(on: boolean): number {
+  return on ? 1 : 0;
+}
+
+interface Told {
+  readonly outcome: string;
+  readonly detail: string;
+  readonly row: HostRow | null;
+}
+
+async function tell(asker: Asker, sql: string, values: readonly unknown[], withinMs: number): Promise<Told> {
+  const [answer] = await asker.ask(sql, values, withinMs);
+  if (answer === undefined) throw new Error('the server answered a comparing call without a row');
+  return { outcome: text(answer, 'outcome'), detail: text(answer, 'detail'), row: parseHostRow(answer) };
+}
+
+const WHYS: ReadonlySet<NotDoneWhy> = new Set<NotDoneWhy>([
+  'not-installed',
+  'busy',
+  'locked',
+  'unclaimed',
+  'rebooted',
+  'late',
+  'unarmed',
+  'lease-out',
+  'other-lease',
+  'io-runs',
+  'unapplied',
+  'not-open',
+  'closed',
+  'standstill',
+]);
+
+function whyOf(outcome: string): NotDoneWhy {
+  for (const why of WHYS) if (why === outcome) return why;
+  throw new Error(`a comparing call answered ${outcome}`);
+}

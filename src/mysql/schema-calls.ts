@@ -1,0 +1,289 @@
+// The comparing calls as stored procedures: each takes the named lock, compares the epoch with the row's, acts, and tells the row.
+// Installed by schema-install.ts, called by fence-connection.ts; why they are procedures: docs/decisions/0004-comparing-calls.md.
+//
+// Where super_read_only is to be had (MySQL from 5.7 on) the row cannot be written while it is on. Its place is between comparing
+// and writing the row: read_only = 1, super_read_only = 0, row, act, and at the end super_read_only = 1 (closing) or
+// read_only = 0 (opening).
+
+import {
+  bootSelect,
+  NOW_MS,
+  ownIdentity,
+  REARM_EVENT,
+  SCHEMA_VERSION,
+  type SchemaTarget,
+  stamp,
+  tickIsFresh,
+  WRITABLE,
+} from './schema.ts';
+
+export interface Procedure {
+  readonly name: string;
+  readonly create: string;
+}
+
+/** In the order in which they are made: a procedure comes after those that it calls. */
+export function procedures(target: SchemaTarget): readonly Procedure[] {
+  const { dialect } = target;
+  return [
+    procedure('tell', 'IN p_outcome VARCHAR(20), IN p_detail VARCHAR(500) CHARACTER SET utf8', tell(target)),
+    procedure('kill_clients', 'OUT p_killed VARCHAR(500) CHARACTER SET utf8', killClients(target)),
+    comparing(target, { name: 'claim', parameters: 'IN p_unfenced TINYINT', body: CLAIM }),
+    comparing(target, { name: 'close', parameters: 'IN p_kill TINYINT', raises: true, body: CLOSE }),
+    comparing(target, {
+      name: 'open',
+      parameters: `IN p_base_ms BIGINT, IN p_lease_ms BIGINT, IN p_endless TINYINT, IN p_boot BIGINT, IN p_drained TINYINT`,
+      body: onlyClaimed(OPEN),
+    }),
+    comparing(target, {
+      name: 'renew',
+      parameters: 'IN p_base_ms BIGINT, IN p_lease_ms BIGINT',
+      body: onlyClaimed(RENEW),
+    }),
+    ...(
+      [
+        ['start_sql', dialect.startSql],
+        ['start_io', dialect.startIo],
+        ['start_replication', dialect.startReplication],
+      ] as const
+    ).map(([name, statement]) =>
+      comparing(target, {
+        name,
+        parameters: 'IN p_from_standstill TINYINT',
+        raises: true,
+        body: startThreads(statement),
+      }),
+    ),
+    comparing(target, { name: 'stop_io', raises: true, body: `${dialect.stopIo};` }),
+    comparing(target, { name: 'kill_sessions', raises: true, body: 'CALL mmm.kill_clients(v_detail);' }),
+  ];
+}
+
+const EPOCH = `IN p_number BIGINT UNSIGNED,
+  IN p_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
+  IN p_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin`;
+
+/** Every thread of replication, of whatever source. MariaDB's own helpers have the same user. */
+const REPLICATION_THREADS = "FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon'";
+const IO_THREAD = `(COMMAND = 'Slave_IO' OR STATE REGEXP '^(Connecting to |Checking (master|source)|Registering |Requesting |Queueing |Reconnecting |Waiting to reconnect|Waiting for (master|source) |Waiting for the (slave|replica) SQL thread to free)')`;
+const AT_THE_END = "STATE REGEXP '^(Slave|Replica) has read all relay log'";
+const IDLE_WORKER =
+  "STATE IN ('Waiting for an event from Coordinator', 'Waiting for work from SQL thread', 'Waiting for work from main SQL threads')";
+
+const LEASE_IS_OUT = 'v_endless = 0 AND COALESCE(v_expires <= v_now, 0)';
+/** F4: counted from before the witness was asked, so that a call that runs late grants nothing. A clock that went back cannot make it longer. */
+const GRANTED_UNTIL = 'LEAST(p_base_ms, v_now) + p_lease_ms';
+
+interface Comparing {
+  readonly name: string;
+  readonly parameters?: string;
+  /** Stores a higher epoch before it acts. */
+  readonly raises?: boolean;
+  readonly body: string;
+}
+
+function procedure(name: string, parameters: string, body: string): Procedure {
+  return {
+    name,
+    create: `CREATE PROCEDURE mmm.${name}(${parameters}) SQL SECURITY DEFINER COMMENT '${stamp(SCHEMA_VERSION)}'\n${body}`,
+  };
+}
+
+function comparing(target: SchemaTarget, { name, parameters, raises = false, body }: Comparing): Procedure {
+  return procedure(
+    name,
+    parameters === undefined ? EPOCH : `${EPOCH}, ${parameters}`,
+    `BEGIN
+  DECLARE v_outcome VARCHAR(20) DEFAULT 'done';
+  DECLARE v_detail VARCHAR(500) CHARACTER SET utf8 DEFAULT '';
+  DECLARE v_log TINYINT DEFAULT @@session.sql_log_bin;
+  DECLARE v_number, v_opened_number BIGINT UNSIGNED;
+  DECLARE v_id, v_opened_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
+  DECLARE v_now, v_boot, v_opened_boot, v_expires, v_tick, v_until BIGINT;
+  DECLARE v_endless, v_writable, v_ours, v_reading, v_io, v_working INT DEFAULT 0;
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    DO RELEASE_LOCK('mmm');
+    SET SESSION sql_log_bin = v_log;
+    RESIGNAL;
+  END;
+  -- Refused inside a transaction (1694), as SET GLOBAL read_only would be (1192): before anything is changed.
+  SET SESSION sql_log_bin = 0;
+  SET SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1;
+  IF @@session.autocommit = 0 THEN
+    SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'mmm: the comparing calls need autocommit';
+  END IF;
+  IF COALESCE(GET_LOCK('mmm', 1), 0) <> 1 THEN
+    SET v_outcome = 'busy';
+  ELSE
+    SELECT epoch_number, epoch_id, epoch_active, opened_number, opened_id, opened_boot, endless, expires_at_ms, tick_ms
+      INTO v_number, v_id, v_active, v_opened_number, v_opened_id, v_opened_boot, v_endless, v_expires, v_tick
+      FROM mmm.host WHERE id = 1 AND server_uuid = ${ownIdentity(target)};
+    ${bootSelect(target, 'INTO v_boot')};
+    SET v_writable = ${WRITABLE};
+    SET v_now = ${NOW_MS};
+    IF v_number IS NULL THEN
+      SET v_outcome = 'not-installed';
+    ELSEIF p_number < v_number OR (p_number = v_number AND NOT (p_id = v_id AND p_active = v_active)) THEN
+      SET v_outcome = 'refused';
+    ELSE
+${
+  raises
+    ? `      IF p_number > v_number THEN
+        UPDATE mmm.host SET epoch_number = p_number, epoch_id = p_id, epoch_active = p_active WHERE id = 1;
+      END IF;\n`
+    : ''
+}${body}
+    END IF;
+    DO RELEASE_LOCK('mmm');
+  END IF;
+  SET SESSION sql_log_bin = v_log;
+  CALL mmm.tell(v_outcome, v_detail);
+END`,
+  );
+}
+
+/** A grant is for an epoch that was claimed here: its number must stand in the row already. */
+function onlyClaimed(body: string): string {
+  return `IF p_number > v_number THEN
+  SET v_outcome = 'unclaimed';
+ELSE
+${body}
+END IF;`;
+}
+
+function tell(target: SchemaTarget): string {
+  return `BEGIN
+  DECLARE v_boot BIGINT;
+  ${bootSelect(target, 'INTO v_boot')};
+  SELECT p_outcome AS outcome, p_detail AS detail, ${NOW_MS} AS now_ms, v_boot AS started_sec, ${WRITABLE} AS writable,
+      h.schema_version, h.epoch_number, h.epoch_id, h.epoch_active, h.opened_number, h.opened_id, h.opened_boot, h.endless,
+      h.expires_at_ms, h.unfenced, h.tick_ms, h.generation
+    FROM (SELECT 1 AS one) AS one
+    LEFT JOIN mmm.host AS h ON h.id = 1 AND h.server_uuid = ${ownIdentity(target)};
+END`;
+}
+
+// One statement: the flag must not be seen without the epoch that it came with.
+const CLAIM = `UPDATE mmm.host SET epoch_number = p_number, epoch_id = p_id, epoch_active = p_active,
+  unfenced = COALESCE(p_unfenced, unfenced) WHERE id = 1;`;
+
+// A lease that is over keeps it closed: should somebody set read_only off by hand, the EVENT sets it on again.
+const CLOSE = `IF v_writable THEN
+  IF p_kill THEN
+    CALL mmm.kill_clients(v_detail);
+  END IF;
+  SET GLOBAL read_only = 1;
+END IF;
+UPDATE mmm.host SET endless = 0, expires_at_ms = LEAST(COALESCE(expires_at_ms, v_now), v_now)
+  WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));`;
+
+const REARM = `BEGIN
+  DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET v_detail = 'the EVENT cannot be set going';
+  ${REARM_EVENT};
+END;`;
+
+// The row is written before read_only goes off: a host that is writable without a lease in its row would stay so for ever.
+const OPEN = `SET v_until = ${GRANTED_UNTIL};
+SET v_ours = v_opened_number <=> p_number AND v_opened_id <=> p_id;
+SELECT COALESCE(SUM(${IO_THREAD}), 0), COALESCE(SUM(${AT_THE_END}), 0),
+    COALESCE(SUM(NOT COALESCE(${AT_THE_END} OR ${IDLE_WORKER}, 0)), 0)
+  INTO v_io, v_reading, v_working ${REPLICATION_THREADS};
+IF p_boot <> v_boot THEN
+  SET v_outcome = 'rebooted';
+ELSEIF v_until <= v_now THEN
+  SET v_outcome = 'late';
+ELSEIF p_endless = 0 AND NOT ${tickIsFresh('v_tick', 'v_now')} THEN
+  SET v_outcome = 'unarmed';
+  ${REARM}
+ELSEIF v_writable AND ${LEASE_IS_OUT} THEN
+  SET v_outcome = 'lease-out';
+ELSEIF v_writable AND v_ours AND v_opened_boot <=> v_boot AND v_endless <> p_endless THEN
+  SET v_outcome = 'other-lease';
+ELSEIF NOT v_writable AND NOT v_ours AND v_io > 0 THEN
+  SET v_outcome = 'io-runs';
+ELSEIF NOT v_writable AND NOT v_ours AND p_drained AND (v_reading = 0 OR v_working > 0) THEN
+  SET v_outcome = 'unapplied';
+ELSE
+  UPDATE mmm.host SET opened_number = p_number, opened_id = p_id, opened_boot = v_boot,
+      unfenced = IF(p_endless, unfenced, 0), endless = p_endless,
+      expires_at_ms = CASE WHEN p_endless THEN NULL
+        WHEN v_writable AND v_endless = 0 THEN LEAST(GREATEST(COALESCE(v_expires, 0), v_until), v_now + p_lease_ms)
+        ELSE v_until END
+    WHERE id = 1;
+  IF NOT v_writable THEN
+    SET GLOBAL read_only = 0;
+    -- A server that was frozen within this very call has let its grant run out.
+    IF ${NOW_MS} >= v_until THEN
+      SET GLOBAL read_only = 1;
+      SET v_outcome = 'late';
+    END IF;
+  END IF;
+END IF;`;
+
+// Never more than a whole lease from now: after the clock went back the old end would be hours away [F17].
+const RENEW = `IF NOT (v_opened_number <=> p_number AND v_opened_id <=> p_id AND v_opened_boot <=> v_boot) THEN
+  SET v_outcome = 'not-open';
+ELSEIF NOT v_writable THEN
+  SET v_outcome = 'closed';
+ELSEIF ${LEASE_IS_OUT} THEN
+  SET v_outcome = 'lease-out';
+ELSE
+  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST(expires_at_ms, ${GRANTED_UNTIL}), v_now + p_lease_ms)
+    WHERE id = 1 AND endless = 0;
+  IF NOT ${tickIsFresh('v_tick', 'v_now')} THEN
+    ${REARM}
+  END IF;
+END IF;`;
+
+// F2: MariaDB with GTID throws what it received and did not apply away when it starts from a standstill.
+function startThreads(statement: string): string {
+  return `IF NOT p_from_standstill AND NOT EXISTS (SELECT 1 ${REPLICATION_THREADS}) THEN
+  SET v_outcome = 'standstill';
+ELSE
+  ${statement};
+END IF;`;
+}
+
+/** The connection, never only the query, which would leave a transaction open. Whom it spares is as in sessions.ts. */
+function killClients({ dialect }: SchemaTarget): string {
+  const privileges = dialect.adminPrivileges.map((privilege) => `'${privilege}'`).join(', ');
+  // F1: on MariaDB the first waiter of a commit group, when killed, lets the others go, and they are told OK.
+  const spared = dialect.sparesAcknowledgementWaiters
+    ? "AND COALESCE(p.STATE, '') NOT LIKE 'Waiting for semi-sync ACK%'"
+    : '';
+  return `BEGIN
+  DECLARE v_id BIGINT UNSIGNED;
+  DECLARE v_user VARCHAR(128) CHARACTER SET utf8;
+  DECLARE v_users VARCHAR(400) CHARACTER SET utf8 DEFAULT '';
+  DECLARE v_killed, v_refused, v_end INT DEFAULT 0;
+  DECLARE clients CURSOR FOR
+    SELECT p.ID, p.USER FROM information_schema.PROCESSLIST AS p
+    WHERE p.ID <> CONNECTION_ID() AND p.USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', '')
+      AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed') ${spared}
+      AND BINARY p.USER NOT IN (
+        SELECT BINARY REPLACE(SUBSTRING(g.GRANTEE, 2,
+          CHAR_LENGTH(g.GRANTEE) - CHAR_LENGTH(SUBSTRING_INDEX(g.GRANTEE, '''@''', -1)) - 4), '''''', '''')
+        FROM information_schema.USER_PRIVILEGES AS g WHERE g.PRIVILEGE_TYPE IN (${privileges}));
+  DECLARE CONTINUE HANDLER FOR NOT FOUND SET v_end = 1;
+  DECLARE CONTINUE HANDLER FOR 1094 SET v_killed = v_killed - 1;
+  DECLARE CONTINUE HANDLER FOR 1095 SET v_killed = v_killed - 1, v_refused = v_refused + 1;
+  OPEN clients;
+  each_client: LOOP
+    FETCH clients INTO v_id, v_user;
+    IF v_end THEN
+      LEAVE each_client;
+    END IF;
+    KILL v_id;
+    SET v_killed = v_killed + 1;
+    IF FIND_IN_SET(v_user, v_users) = 0 THEN
+      SET v_users = LEFT(CONCAT_WS(',', NULLIF(v_users, ''), v_user), 400);
+    END IF;
+  END LOOP;
+  CLOSE clients;
+  SET p_killed = CONCAT('killed ', v_killed, IF(v_killed = 1, ' session', ' sessions'),
+    IF(v_users = '', '', CONCAT(' of ', REPLACE(v_users, ',', ', '))),
+    IF(v_refused = 0, '', CONCAT(', could not kill ', v_refused)));
+END`;
+}
