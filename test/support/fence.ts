@@ -57,7 +57,7 @@ export function fenceFor(mysqld: Mysqld): Fence {
   return openFence({ host: hostOf(mysqld), access });
 }
 
-export function hostOf(mysqld: Pick<Mysqld, 'host'>): Host {
+function hostOf(mysqld: Pick<Mysqld, 'host'>): Host {
   const host = parseHost(mysqld.host);
   if (host === undefined) throw new Error(`no host: ${mysqld.host}`);
   return host;
@@ -102,8 +102,9 @@ export function opening(row: HostRow, at: Epoch, over: Partial<Opening> = {}): C
   };
 }
 
-/** Claims and opens. */
+/** Claims, stops the I/O thread and opens. */
 export async function opened(fence: Fence, at: Epoch, over: Partial<Opening> = {}): Promise<HostRow> {
-  const row = await done(fence.call({ do: 'claim', epoch: at, unfenced: null }));
+  await done(fence.call({ do: 'claim', epoch: at, unfenced: null }));
+  const row = await done(fence.call({ do: 'stop-io', epoch: at }));
   return await done(fence.call(opening(row, at, over)));
 }
