@@ -11,6 +11,8 @@ import { armed, done, epoch, fenceFor, grantSchema, LEASE_MS, opened, opening, r
 import { aPair, type TestPair } from '../support/pair.ts';
 import { until } from '../support/until.ts';
 
+const WORKERS = { mariadb: 'slave_parallel_threads', mysql56: 'slave_parallel_workers' };
+
 const BLANK = `UPDATE mmm.host SET epoch_number = 0, epoch_id = '', epoch_active = '', opened_number = NULL, opened_id = NULL,
   opened_boot = NULL, endless = 0, expires_at_ms = NULL, unfenced = 0, generation = 0`;
 
@@ -303,27 +305,39 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       },
     );
 
-    test('S4: opens a drained host, and none that has something left to apply', async () => {
-      await admin('STOP SLAVE SQL_THREAD');
-      const wait = await root();
-      await wait.query('LOCK TABLES app.writes WRITE');
-      await pair.admin(pair.b, `INSERT INTO app.writes (id) VALUES (${++nextId}), (${++nextId})`);
-      const [goal] = await pair.admin(pair.b, 'SHOW MASTER STATUS');
-      await until('it is received', async () => {
-        const [row] = await admin('SHOW SLAVE STATUS');
-        return Number(row?.['Read_Master_Log_Pos']) >= Number(goal?.['Position']);
-      });
-      const open = async () => fence.call(opening(await done(claim(epoch(1))), epoch(1), { demand: 'drained' }));
-      await done(fence.call({ do: 'start-sql', epoch: epoch(1), fromStandstill: false }));
-      await done(fence.call({ do: 'stop-io', epoch: epoch(1) }));
-      // The SQL thread runs, and hangs at the lock.
-      await until('the SQL thread works', async () => (await open()).kind === 'not-done');
-      expect(await open()).toMatchObject({ why: 'unapplied', row: { readOnly: true } });
-      wait.destroy();
-      await until('it is opened', async () => (await open()).kind === 'done');
-      const [count] = await admin(`SELECT COUNT(*) AS n FROM app.writes WHERE id IN (${nextId - 1}, ${nextId})`);
-      expect(count).toEqual({ n: 2 });
-    });
+    test.each([0, 2])(
+      'S4: opens a drained host, and none that has something left to apply: %i workers',
+      async (workers) => {
+        await admin('STOP SLAVE');
+        await admin(`SET GLOBAL ${WORKERS[kind]} = ${workers}`);
+        await admin('START SLAVE IO_THREAD');
+        const wait = await root();
+        await wait.query('LOCK TABLES app.writes WRITE');
+        await pair.admin(pair.b, `INSERT INTO app.writes (id) VALUES (${++nextId}), (${++nextId})`);
+        const [goal] = await pair.admin(pair.b, 'SHOW MASTER STATUS');
+        await until('it is received', async () => {
+          const [row] = await admin('SHOW SLAVE STATUS');
+          return Number(row?.['Read_Master_Log_Pos']) >= Number(goal?.['Position']);
+        });
+        const open = async () => fence.call(opening(await done(claim(epoch(1))), epoch(1), { demand: 'drained' }));
+        await done(fence.call({ do: 'start-sql', epoch: epoch(1), fromStandstill: false }));
+        await done(fence.call({ do: 'stop-io', epoch: epoch(1) }));
+        // Whoever applies it waits for the lock; with workers the SQL thread itself is at the end by then.
+        await until('it hangs there', async () => {
+          const hanging = await admin(
+            "SELECT 1 AS one FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND STATE LIKE 'Waiting for table%'",
+          );
+          return hanging.length > 0;
+        });
+        expect(await open()).toMatchObject({ why: 'unapplied', row: { readOnly: true } });
+        wait.destroy();
+        await until('it is opened', async () => (await open()).kind === 'done');
+        const [count] = await admin(`SELECT COUNT(*) AS n FROM app.writes WHERE id IN (${nextId - 1}, ${nextId})`);
+        expect(count).toEqual({ n: 2 });
+        await admin('STOP SLAVE');
+        await admin(`SET GLOBAL ${WORKERS[kind]} = 0`);
+      },
+    );
 
     test('a stopped SQL thread has not come to the end of anything', async () => {
       await admin('STOP SLAVE');
