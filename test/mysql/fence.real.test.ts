@@ -531,10 +531,11 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       await done(first.call({ do: 'stop-io', epoch: epoch(5) }));
       await first.close();
       await done(claim(epoch(5), other));
-      expect(await done(other.call(opening(await rowOf(other), epoch(5), { demand: 'drained' })))).toMatchObject({
-        opened: { number: 5 },
-        readOnly: false,
+      await until('the SQL thread is at the end, and it is opened', async () => {
+        const called = await other.call(opening(await rowOf(other), epoch(5), { demand: 'drained' }));
+        return called.kind === 'done';
       });
+      expect(await rowOf(other)).toMatchObject({ opened: { number: 5 }, readOnly: false });
     });
 
     test('a call on a connection that somebody killed is made on a new one', async () => {
