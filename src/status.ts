@@ -1,7 +1,7 @@
 // What `mmm status` shows: the board of each pair, as the contract's text or as JSON.
 // Comes from commands/status.ts; reads store/store.ts and changes nothing.
 
-import type { Report } from './core/decision.ts';
+import type { Board, Report } from './core/decision.ts';
 import { type Divergence, describeDivergence } from './core/divergence.ts';
 import type { Observation, Seen, Sighting } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
@@ -12,6 +12,8 @@ import type { Store } from './store/store.ts';
 
 /** A status this old is shown with its age (contract). */
 const OLD_SEC = 30;
+/** A decision that no agent has answered after this long is shown as unanswered. */
+const UNANSWERED_MS = 10_000;
 
 /** One host of a pair as the board shows it. */
 export interface HostStatus {
@@ -58,6 +60,8 @@ export interface PairStatus {
   readonly paused: { readonly by: string; readonly leftSec: number | null } | null;
   /** The host that keeps the role because an operator switched over to it. */
   readonly preferred: Host | null;
+  /** How long no agent has said anything about the epoch; null: one has, or may yet. Whole seconds. */
+  readonly unansweredSec: number | null;
   /** What an operator asked for, and identify has not answered yet. */
   readonly request: Pick<Request, 'kind' | 'to' | 'by'> | null;
 }
@@ -79,6 +83,7 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     observers: sightings.map((sighting) => observerStatus(sighting, nowMs)),
     epoch: board.epoch?.number ?? null,
     report: reportOf(board.report, board.epoch?.id),
+    unansweredSec: unansweredOf(board, nowMs),
     divergence: board.divergence,
     paused: pausedOf(board.pause, nowMs),
     preferred: board.terms.preferred,
@@ -102,6 +107,12 @@ function reportOf(report: Report | null, epochId: string | undefined): PairStatu
   if (report === null || report.epoch.id !== epochId) return null;
   const { outcome, why, agent, atMs } = report;
   return { outcome, why, agent, atMs };
+}
+
+/** An agent answers within a second or two, if only to say what it waits for. */
+function unansweredOf({ epoch, report, decidedAtMs }: Board, nowMs: number): number | null {
+  if (epoch === null || decidedAtMs === null || reportOf(report, epoch.id) !== null) return null;
+  return nowMs - decidedAtMs < UNANSWERED_MS ? null : ageSec(decidedAtMs, nowMs);
 }
 
 function observerStatus({ observer, observations }: Sighting, nowMs: number): ObserverStatus {
@@ -142,7 +153,7 @@ export function statusText(pairs: readonly PairStatus[]): string {
 }
 
 function pairLines(status: PairStatus): string[] {
-  const { tag, active, passive, undecided, report, divergence, paused, preferred, request } = status;
+  const { tag, active, passive, undecided, report, unansweredSec, divergence, paused, preferred, request } = status;
   const lines = [`[${tag}]`];
   if (active !== null && passive !== null) {
     lines.push(`  active: ${hostText(active)}`, `  +- passive: ${hostText(passive)}`);
@@ -150,6 +161,11 @@ function pairLines(status: PairStatus): string[] {
     lines.push('  no active yet', ...undecided.map((host) => `  +- undecided: ${hostText(host)}`));
   }
   if (report !== null && report.outcome !== 'opened') lines.push(`  ${report.outcome}: ${report.why}`);
+  if (unansweredSec !== null) {
+    lines.push(
+      `  unanswered: for ${unansweredSec} s no agent has said anything about this decision (a Perl agent never does); does one run?`,
+    );
+  }
   if (divergence !== null) lines.push(`  divergence: ${describeDivergence(divergence)}`);
   for (const status of [active, passive, ...undecided]) {
     if (status !== null && status.advice !== '') lines.push(`  note: ${status.host}: ${status.advice}`);

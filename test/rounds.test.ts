@@ -545,6 +545,18 @@ describe('the agent', () => {
     expect(world.a.did).toEqual(['start-replication', 'start-replication']);
   });
 
+  it('is missed by the status when it does not answer a decision', async () => {
+    const world = aWorld();
+    await world.decide();
+    const shown = async () => statusText([await pairStatus(world.store, world.pair, world.clock.wall())]);
+    expect(await shown()).not.toContain('unanswered');
+    await world.clock.advance(10_000);
+    expect(await shown()).toContain('unanswered: for 10 s no agent');
+    await world.monitor();
+    await world.act();
+    expect(await shown()).not.toContain('unanswered');
+  });
+
   it('finishes what an agent began that died after stopping the I/O thread', async () => {
     const world = aWorld();
     await world.run(2);

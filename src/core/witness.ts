@@ -30,7 +30,7 @@ export function listen(before: Ear | null, replication: Replication, nowMs: numb
   return before?.mark === mark ? before : { mark, sinceMs: nowMs };
 }
 
-export function isUsefulHeartbeat(heartbeatMs: number): boolean {
+function isUsefulHeartbeat(heartbeatMs: number): boolean {
   return heartbeatMs > 0 && heartbeatMs <= USEFUL_HEARTBEAT_MS;
 }
 
