@@ -59,10 +59,9 @@ export const MUTANTS = [
   },
   {
     name: 'one round is enough',
-    quick: true,
     file: 'core/decide.ts',
-    from: 'if (rounds >= policy.tryTimes) {',
-    to: 'if (rounds >= 1) {',
+    from: 'if (rounds < policy.tryTimes || slowed !== null) {',
+    to: 'if (rounds < 1 || slowed !== null) {',
   },
   {
     name: 'a second writer is left open',
