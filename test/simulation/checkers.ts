@@ -29,6 +29,9 @@ const CLOSE_WITHIN_MS = 3_000;
 /** Between reading the board and doing a step: the answer's way and one more question to Redis. */
 const STEP_SLACK_MS = 2_300;
 
+/** Two connect timeouts and a second: so long an opening may be under way (src/agent.ts). */
+const OPEN_WITHIN_MS = 3_000;
+
 interface KnownBoard {
   readonly key: string;
   readonly sinceMs: number;
@@ -52,6 +55,7 @@ export class Checkers implements Watcher {
   readonly #acknowledged: Write[] = [];
   readonly #boards: KnownBoard[] = [];
   readonly #closableSinceMs = new Map<SimHost, number>();
+  readonly #openBegan = new Map<SimHost, { atMs: number; wallJumpMs: number }>();
   readonly #seenSinceMs = new Map<SimHost, number>();
   #twoWritersSinceMs: number | null = null;
   #staleOpenMs = Number.NEGATIVE_INFINITY;
@@ -68,6 +72,7 @@ export class Checkers implements Watcher {
 
   changed(): void {
     this.#noteBoard();
+    this.#noteWriter();
     for (const host of this.#world.hosts) {
       if (!this.#isSeen(host)) this.#seenSinceMs.delete(host);
       else if (!this.#seenSinceMs.has(host)) this.#seenSinceMs.set(host, this.#nowMs);
@@ -90,6 +95,10 @@ export class Checkers implements Watcher {
   stepBegins(process: Process, step: Step): void {
     this.figures.steps += 1;
     this.#world.tell(process.name, `-> ${step.do} on ${this.#nameOf(step)}`);
+    const target = this.#world.hostOf(step.host);
+    if (step.do === 'open' && target !== null) {
+      this.#openBegan.set(target, { atMs: this.#nowMs, wallJumpMs: target.wallJumpMs });
+    }
     const fromMs = this.#nowMs - STEP_SLACK_MS;
     if (process.runningSinceMs >= fromMs) return;
     const fits = this.#boards.some(({ sinceMs, roles }, at) => {
@@ -108,6 +117,7 @@ export class Checkers implements Watcher {
     const board = this.#boards.at(-1);
     // S3 once more: a step that was under way when its decision was replaced is not compared with the epoch on the server yet.
     if (board?.roles?.active !== host.host) this.#staleOpenMs = this.#nowMs;
+    this.#checkInTime(host);
     const wasOpen = this.#lastOpened === host;
     this.#lastOpened = host;
     // An older dump names an older writer, and until the servers themselves remember who was opened last nobody can know better [F8].
@@ -121,6 +131,17 @@ export class Checkers implements Watcher {
     if (!wasOpen) this.#checkNotAhead(host);
     this.#checkHandOver(host);
     this.#checkSeenByMonitors(host);
+  }
+
+  /**
+   * S3, for a step that is under way: an opening that runs later than it may does nothing. Excused: the server's clock jumped meanwhile.
+   */
+  #checkInTime(host: SimHost): void {
+    const began = this.#openBegan.get(host);
+    if (began === undefined || began.wallJumpMs !== host.wallJumpMs) return;
+    const lateMs = this.#nowMs - began.atMs;
+    if (lateMs > OPEN_WITHIN_MS)
+      this.#violated('S3', `${host.name} is opened ${Math.round(lateMs)} ms after the last step to open it began`);
   }
 
   /**
@@ -228,6 +249,13 @@ export class Checkers implements Watcher {
     this.#boards.push({ key, sinceMs: this.#nowMs, roles: board.roles });
     const active = this.#world.hostOf(board.roles?.active)?.name ?? 'nobody';
     this.#world.tell('board', `epoch ${board.epoch?.number ?? 'none'}: ${active} is to be the active`);
+  }
+
+  /** Who took writes last, opened by an agent or found open: it holds what was acknowledged, and may go on after a restart. */
+  #noteWriter(): void {
+    const [writer, second] = this.#world.hosts.filter(({ takesWrites }) => takesWrites);
+    if (writer === undefined || second !== undefined) return;
+    if (this.#boards.at(-1)?.roles?.active === writer.host) this.#lastOpened = writer;
   }
 
   /**
