@@ -20,6 +20,7 @@ export const FAULTS = {
   'host freezes': { minMs: 200, maxMs: 25_000, begin: freezesHost },
   'replication lags': { minMs: 3_000, maxMs: 20_000, begin: lags },
   'operator stops replication': { minMs: 3_000, maxMs: 30_000, begin: stopsReplication },
+  'administrator writes': { minMs: 0, maxMs: 0, begin: administratorWrites },
   'lock held': { minMs: 1_000, maxMs: 12_000, begin: locks },
   'too many connections': { minMs: 1_000, maxMs: 20_000, begin: saturates },
   'slow statements': { minMs: 2_000, maxMs: 20_000, begin: slows },
@@ -166,6 +167,15 @@ function stopsReplication(world: World, chance: Chance): (() => void) | null {
     world.tell(host.name, 'its operator starts replication again');
   };
   return startAgain;
+}
+
+/** read_only does not bind an administrator; what he writes on the passive goes round the circle and comes back to it. */
+function administratorWrites(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  world.tell(host.name, 'an administrator writes there');
+  host.writeAsAdministrator(world.nextWriteId());
+  return () => {};
 }
 
 function locks(world: World, chance: Chance): (() => void) | null {

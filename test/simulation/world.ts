@@ -123,6 +123,11 @@ export class World {
     };
   }
 
+  nextWriteId(): number {
+    this.#writes += 1;
+    return this.#writes;
+  }
+
   tell(who: string, text: string): void {
     const line = `${(this.timeline.nowMs / 1_000).toFixed(3).padStart(9)} ${who.padEnd(11)} ${text}`;
     this.#hash.update(line);
@@ -205,10 +210,7 @@ export class World {
         network: this.network,
         chance: this.#chance.stream(name),
         everyMs: this.options.writeEveryMs,
-        nextId: () => {
-          this.#writes += 1;
-          return this.#writes;
-        },
+        nextId: () => this.nextWriteId(),
         onAcknowledged: (write, host) => this.watcher.acknowledged(write, host),
       }),
     );
