@@ -9,6 +9,7 @@ import type { Host, Pair } from './core/pair.ts';
 import { isOver, type Pause, type Request } from './core/request.ts';
 import { hears, heartbeatAdvice } from './core/witness.ts';
 import type { Store } from './store/store.ts';
+import { replCheck } from './store/wire.ts';
 
 /** A status this old is shown with its age (contract). */
 const OLD_SEC = 30;
@@ -135,12 +136,12 @@ function hostStatus(host: Host, observation: Observation | null, nowMs: number):
   if (evidence.kind !== 'answered') {
     return { ...unread, ...seen, error: evidence.failure.message };
   }
-  const { readOnly, replicationOk, delaySec, hearing } = evidence.facts;
+  const { readOnly, hearing } = evidence.facts;
   return {
     host,
     ...seen,
     readonly: readOnly === null ? -1 : readOnly ? 1 : 0,
-    replcheck: !replicationOk ? 'Error' : delaySec > 0 ? `Delay ${Math.ceil(delaySec)} Seconds` : 'OK',
+    replcheck: replCheck(evidence.facts),
     error: '',
     hears: hearing === null ? null : hears(hearing),
     advice: hearing === null ? '' : (heartbeatAdvice(hearing.heartbeatMs) ?? ''),

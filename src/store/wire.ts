@@ -131,7 +131,8 @@ export function encodeObservation(observation: Observation): Fields {
   ]);
 }
 
-function replCheck(facts: SeenFacts): string {
+/** The contract's words for how a host replicates; `mmm status` shows them as they stand on the board. */
+export function replCheck(facts: Pick<SeenFacts, 'replicationOk' | 'delaySec'>): string {
   if (!facts.replicationOk) return 'Error';
   return facts.delaySec > 0 ? `Delay ${Math.ceil(facts.delaySec)} Seconds` : 'OK';
 }
