@@ -9,9 +9,11 @@ import type { Board } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
+import type { RunHook } from './core/hook.ts';
 import type { Host, Roles } from './core/pair.ts';
 import { nextStep, type Situation } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
+import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
 import type { FoundPair, Store } from './store/store.ts';
@@ -45,6 +47,9 @@ export interface AgentParts {
   readonly tryOnFailure: number;
   /** Starts the next round early. */
   readonly wake: () => void;
+  /** The comparing calls of a host, on a connection of this round's own: renewals go over another one. */
+  readonly fenceFor: (host: Host) => Fence;
+  readonly runHook: RunHook;
 }
 
 /** Makes the pair's round. */

@@ -14,6 +14,8 @@ export interface Decision {
   /** Unix milliseconds. */
   readonly atMs: number;
   readonly terms: Terms;
+  /** What becomes of the board's flag in the same step; null: it stays. */
+  readonly unfenced: boolean | null;
 }
 
 /** What a decision says beside its roles. What is past is carried on by decisions that keep the active. */
@@ -24,10 +26,33 @@ export interface Terms extends Past {
   readonly requestId: string | null;
   /** When the role goes back to the other host if the active was not opened by then, Unix milliseconds; null: the agents say when. */
   readonly backAtMs: number | null;
+  /**
+   * Which lease may be written under this epoch: nothing else permits an endless one [F6]. null: the pair is not guarded, no safety is on and
+   * no row of ours stands on its servers.
+   */
+  readonly lease: 'finite' | 'endless' | null;
 }
 
 /** Those of a decision of which nothing is known, and of roles that a Perl identify wrote. */
-export const NO_TERMS: Terms = { changedAtMs: null, preferred: null, force: false, requestId: null, backAtMs: null };
+export const NO_TERMS: Terms = {
+  changedAtMs: null,
+  preferred: null,
+  force: false,
+  requestId: null,
+  backAtMs: null,
+  lease: null,
+};
+
+/** What the agents noted of one host: the last thing that is known when it falls silent. */
+export interface Life {
+  /** `Boot.uuid` and `Boot.startedSec` of the server for which it was noted. */
+  readonly uuid: string;
+  readonly startedSec: number;
+  /** It was read only before we opened it in this boot, so it is known to come up read only [F19]. */
+  readonly cameUpReadOnly: boolean;
+  /** Its lease was seen to be finite and its EVENT to tick at its last renewal [F17]; unknown is false. */
+  readonly armed: boolean;
+}
 
 /** What the board holds about roles. `epoch` is null when a Perl identify wrote the roles, or nobody did. */
 export interface Board {
@@ -46,6 +71,11 @@ export interface Board {
   /** What an operator asked for, answered or not. */
   readonly request: Request | null;
   readonly pause: Pause | null;
+  /** The pair's lease is endless on purpose [F6]; null: unknown, which counts as true. Without a safety on it means nothing. */
+  readonly unfenced: boolean | null;
+  readonly lives: ReadonlyMap<Host, Life>;
+  /** What the contract's keys say (`mysql-U-mode`). With a safety on the agents write them, and only after the opening. */
+  readonly announced: Roles | null;
 }
 
 /** What the agents made of a decision. Written by the agent that acted, read by identify and status. */
@@ -66,4 +96,23 @@ export interface Report {
 export interface Policy {
   /** Seconds a drain may take before the host is opened without the rest; null: never open before all is applied. */
   readonly drainTimeoutSec: number | null;
+  /** lease: a server closes itself when nobody renews its permission to be writable. */
+  readonly fencing: 'none' | 'lease';
+  readonly leaseMs: number;
+  /** So many agents must be registered before the lease is armed [F15]. */
+  readonly leaseAgents: number;
+  /** What to do with a silent active that nobody knows to be fenced. */
+  readonly onUnreachable: 'promote' | 'wait';
+  /** An absolute path; null: none. */
+  readonly fenceHook: string | null;
 }
+
+/** Of a configuration without these keys: as the Perl did, less its known faults. */
+export const NO_SAFETY: Policy = {
+  drainTimeoutSec: null,
+  fencing: 'none',
+  leaseMs: 3_000,
+  leaseAgents: 2,
+  onUnreachable: 'promote',
+  fenceHook: null,
+};

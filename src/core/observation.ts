@@ -1,6 +1,7 @@
 // What one probe of one host found: graded evidence, never a boolean.
 // Made by mysql/server.ts, carried over Redis by store/wire.ts, judged by core/death.ts and core/rules.ts.
 
+import type { HostRow } from './host-row.ts';
 import type { Host } from './pair.ts';
 
 /** A replication thread as the server names it. */
@@ -90,6 +91,8 @@ export interface Facts {
   /** Everything this host has executed or holds (MariaDB: binlog state and slave position joined; MySQL: gtid_executed); null without GTIDs. */
   readonly gtid: string | null;
   readonly accounts: AccountCounts | null;
+  /** The server's own row; null: nothing of ours is there, or it is a copy of another server's. */
+  readonly row: HostRow | null;
 }
 
 /** Why a host could not be read. The first four kinds are signs of life. */
@@ -154,7 +157,18 @@ export interface SeenFacts {
   readonly sql: ThreadState | null;
   /** null: no witness of the other host, because its I/O thread does not run, follows somebody else, or a Perl monitor looked. */
   readonly hearing: Hearing | null;
+  /** Its boot; null when unknown. */
+  readonly boot: Boot | null;
+  /** What its row says; null: no row, or a monitor that does not look. */
+  readonly row: SeenRow | null;
 }
+
+/** The part of a server's row that identify decides with. */
+export type SeenRow = Pick<HostRow, 'epoch' | 'opened' | 'unfenced'> & {
+  readonly lease: HostRow['lease']['kind'];
+  /** Its EVENT ticks. */
+  readonly armed: boolean;
+};
 
 /**
  * Evidence as the board carries it. `unreadable` is a host that is alive (it answered with an error) and told nothing.

@@ -6,7 +6,7 @@ import type { Policy } from './decision.ts';
 import { type LeftBehind, leftBehind } from './divergence.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
-import type { Host, Roles } from './pair.ts';
+import type { Epoch, Host, Roles } from './pair.ts';
 import { hasReceived, isApplied } from './replication.ts';
 import { replicatesFrom } from './source.ts';
 import type { Step } from './step.ts';
@@ -51,6 +51,28 @@ export interface Situation {
   readonly progress: Progress;
   /** How long an opening may be under way before it must do nothing, seconds. */
   readonly openWithinSec: number;
+  /** null: no safety is on, and no row of ours is on the servers. */
+  readonly guard: Guard | null;
+}
+
+/** What a pair with a safety on knows besides. The rows are among the facts. */
+export interface Guard {
+  readonly epoch: Epoch;
+  /** What the decision permits. */
+  readonly lease: 'finite' | 'endless';
+  readonly leaseMs: number;
+  readonly onUnreachable: Policy['onUnreachable'];
+  /** The pair's lease is endless on purpose [F6], by the board (unknown counts) or by the row of a host that was claimed. */
+  readonly unfenced: boolean;
+  /** The board's flag is set or unknown. */
+  readonly flagOnBoard: boolean;
+  /** The passive-to-be was armed when it was last heard of. */
+  readonly passiveArmed: boolean;
+  /** Nothing runs at the passive-to-be: refused, the connections broke, and it is known to come up read only [F19]. */
+  readonly passiveDown: boolean;
+  /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
+  readonly claimedForMs: number | null;
+  readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
 }
 
 /** The next step, or why there is none. */

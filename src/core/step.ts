@@ -1,5 +1,6 @@
 // One idempotent act on one server, as core/reconcile.ts wants it and mysql/server.ts does it.
 
+import type { NotDoneWhy, Opening } from './call.ts';
 import type { Coordinates, Failure } from './observation.ts';
 import type { Host } from './pair.ts';
 
@@ -21,10 +22,31 @@ export type Step =
   /** Waits (bounded) until this host has received the other's position. */
   | { readonly do: 'await-received'; readonly host: Host; readonly position: Coordinates; readonly gtid: string | null }
   /** Lets clients write. Does nothing when it runs later than `deadlineServerTime` by the server's own clock (S3). */
-  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number };
+  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number }
+  | GuardedStep;
+
+/** Steps that only a pair with a safety on knows; the others go through comparing calls there (src/agent-hands.ts). */
+export type GuardedStep =
+  /** Puts the schema there. */
+  | { readonly do: 'install'; readonly host: Host }
+  /** Stores the decision's epoch. `unfenced`: what the row's flag becomes; null: it stays. */
+  | { readonly do: 'claim'; readonly host: Host; readonly unfenced: boolean | null }
+  /** Opens under the decision's epoch, after its witness: also a host that is open already, whose grant it renews. */
+  | {
+      readonly do: 'grant';
+      readonly host: Host;
+      readonly demand: Opening['demand'];
+      readonly startedSec: number;
+    }
+  /** Runs the operator's program that makes sure of a silent host. */
+  | { readonly do: 'hook'; readonly host: Host }
+  /** Waits (bounded) until the lease of the silent host is over. */
+  | { readonly do: 'await-lease'; readonly host: Host; readonly forMs: number }
+  /** Clears the flag on the board: every row says that the lease is finite. */
+  | { readonly do: 'clear-flag'; readonly host: Host };
 
 /** What came of a step. `did` is a clause for the log: "killed 3 sessions, set read_only". */
 export type Applied =
   | { readonly kind: 'done'; readonly did: string }
-  | { readonly kind: 'not-done'; readonly why: string }
+  | { readonly kind: 'not-done'; readonly why: string; readonly code?: NotDoneWhy | 'refused' }
   | Failure;

@@ -8,8 +8,11 @@ import type { Applied, Step } from '../core/step.ts';
 /** What a round needs of a host. */
 export interface Server {
   readonly host: Host;
-  /** One look: one connect timeout when the host is silent, up to three when it answers slowly. Opens a connection only when there is none. */
-  probe(): Promise<Evidence>;
+  /**
+   * One look: one connect timeout when the host is silent, up to three when it answers slowly. Opens a connection only when there is none.
+   * `row`: also where nothing of ours was there when the connection was opened; else the row is read only if it was.
+   */
+  probe(want?: { readonly row: boolean }): Promise<Evidence>;
   /** Does one step; bounded. A step whose answer did not come is a Failure and may still happen: look again. */
   apply(step: Step): Promise<Applied>;
   /** True when the established connection broke since the last successful probe. */

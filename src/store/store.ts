@@ -1,10 +1,11 @@
 // The board: the pair's keys in Redis, in the words of the domain. redis.ts implements it.
 // Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
 
-import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import type { AgentRecord } from '../core/agents.ts';
+import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
-import type { Epoch, Host, Pair } from '../core/pair.ts';
+import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
 import type { Pause, Request } from '../core/request.ts';
 
 /** What can be listened to: our own wake-ups after observations and decisions, and the contract's message. */
@@ -37,8 +38,9 @@ export interface Store {
   board(uniqsign: string): Promise<Board>;
   /**
    * One atomic step: compares the board's epoch with `expected` (number and id; null: there must be none), and writes epoch,
-   * reasons, policy, mode, master, publishes the contract's message and the `decided` wake-up. It ends an operator's request, too, which
-   * was for the epoch before.
+   * reasons, policy and, where the decision says so, the flag `unfenced`; publishes the `decided` wake-up. With no safety on it writes mode and
+   * master and publishes the contract's message, too; with one on that is `announce`'s. It ends an operator's request, which was for the
+   * epoch before.
    */
   commitRoles(uniqsign: string, decision: Decision, expected: Epoch | null, policy: Policy): Promise<CommitOutcome>;
   /** Takes or renews the lead of a pair's identify for `ttlMs`. False: somebody else leads. */
@@ -66,6 +68,25 @@ export interface Store {
    * for the one that needs no drain. False when the board's epoch is another one by now (null: not compared).
    */
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean>;
+  /** agent: writes the contract's keys and publishes its message. False: the board's epoch is another one by now. */
+  announce(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, roles: Roles): Promise<boolean>;
+  /** agent: sets or clears the flag. False: the board's epoch is another one by now. */
+  putUnfenced(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, unfenced: boolean): Promise<boolean>;
+  /** agent: what is known of a host for the day when it falls silent. False: the board's epoch is another one by now. */
+  putLife(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, host: Host, life: Life): Promise<boolean>;
+  /** agent: its own record, in place of the one before; gone after AGENT_TTL_MS. */
+  putAgent(uniqsign: string, record: AgentRecord): Promise<void>;
+  /** Every agent that has said something lately, by name. */
+  agents(uniqsign: string): Promise<readonly AgentRecord[]>;
+  /**
+   * agent, at its clean stop, in one atomic step: takes its record away. others: somebody else who reaches both servers stays. last: nobody
+   * does, and `decision` was committed (as commitRoles does). conflict: nobody does, and the board's epoch is not `expected`.
+   */
+  leave(
+    uniqsign: string,
+    name: string,
+    last: { readonly decision: Decision; readonly expected: Epoch; readonly policy: Policy },
+  ): Promise<'others' | 'last' | 'conflict'>;
   /** agent: what stayed on the old active. False: the board's epoch is another one by now. */
   putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean>;
   /** agent: the active holds it. False: another one is on the board by now, or none. */
