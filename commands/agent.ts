@@ -4,6 +4,7 @@
 import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.ts';
 import type { AgentConfig } from '../src/core/config.ts';
 import { openServer } from '../src/mysql/connection.ts';
+import { openFence } from '../src/mysql/fence-connection.ts';
 import { openMailer } from '../src/ops/mail.ts';
 import { Wake } from '../src/ops/supervise.ts';
 import { AGENT_CONF, agentConfig, confFlag, daemonFlags } from './base.ts';
@@ -61,6 +62,8 @@ function partsOf(config: AgentConfig, daemon: Daemon, mailer: AgentPairsParts['m
     ...daemon,
     mailer,
     openServer: (host) => openServer({ host, access, block, excludeUsers: [] }),
+    fenceFor: (host) => openFence({ host, access }),
+    runHook: async ({ program }) => ({ succeeded: false, why: `${program} was not run` }),
     connectTimeoutMs: access.connectTimeoutMs,
     tryOnFailure: config.tryOnFailure,
     intervalMs: INTERVAL_MS,

@@ -230,6 +230,18 @@ function eventOf(step: Step): string {
     case 'start-io':
     case 'start-replication':
       return 'healed';
+    case 'install':
+      return 'installed';
+    case 'claim':
+      return 'claimed';
+    case 'grant':
+      return 'opened';
+    case 'hook':
+      return 'fenced';
+    case 'await-lease':
+      return 'fencing';
+    case 'clear-flag':
+      return 'armed';
     default:
       return step satisfies never;
   }

@@ -6,10 +6,10 @@ import { AgentLooks, type Look } from './agent-looks.ts';
 import { AgentTelling, isWaiting, type Mailer, newWork, type Work } from './agent-telling.ts';
 import { FRESH_MS } from './core/death.ts';
 import type { Board } from './core/decision.ts';
+import type { RunHook } from './core/hook.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
-import type { RunHook } from './core/hook.ts';
 import type { Host, Roles } from './core/pair.ts';
 import { nextStep, type Situation } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
@@ -255,6 +255,7 @@ async function situationOf(
       withoutWriterSec: seconds(work.withoutWriterSinceMs),
     },
     openWithinSec: (2 * connectTimeoutMs + OPENING_EVIDENCE_MS) / 1000,
+    guard: null,
   };
 }
 

@@ -203,6 +203,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       reasons,
       atMs: clock.wall(),
       terms: { ...NO_TERMS, ...pastOf(active, kind), ...terms },
+      unfenced: null,
     };
     const outcome = await store.commitRoles(pair.uniqsign, decision, board.epoch, parts.policy);
     if (outcome.kind === 'conflict') {

@@ -277,9 +277,10 @@ function asSeen(evidence: Evidence, beside: Beside): Seen {
 }
 
 function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
-  const { readOnly, connections, replication } = facts;
+  const { readOnly, connections, replication, boot } = facts;
+  const row = null;
   if (replication === null) {
-    return { readOnly, connections, replicationOk: false, delaySec: 0, io: null, sql: null, hearing: null };
+    return { readOnly, connections, replicationOk: false, delaySec: 0, io: null, sql: null, hearing: null, boot, row };
   }
   const { io, sql } = replication;
   const follows = replicatesFrom(replication, other, memory.serverIds.get(other) ?? null);
@@ -291,6 +292,8 @@ function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
     io,
     sql,
     hearing: hearingOf(memory, seen, other),
+    boot,
+    row,
   };
 }
 

@@ -3,6 +3,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { makeAgentRound } from '../src/agent.ts';
+import { NO_SAFETY } from '../src/core/decision.ts';
 import type { Pacing } from '../src/core/pacing.ts';
 import type { Host } from '../src/core/pair.ts';
 import type { Request } from '../src/core/request.ts';
@@ -16,6 +17,7 @@ import { FakeClock, fakeRandom } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
 import { fakePair } from './support/fake-pair.ts';
 import { MemoryBoard } from './support/memory-store.ts';
+import { UNGUARDED } from './support/unguarded.ts';
 
 const SWITCHOVER: Asked = { kind: 'switchover', to: null, withinSec: 5 };
 const FORCED: Asked = { kind: 'failover', to: SECONDARY, withinSec: 5 };
@@ -47,7 +49,7 @@ async function aPairInService(pacing: Partial<Pacing> = {}) {
     makeIdentifyRound({
       pair,
       tryTimes: 2,
-      policy: { drainTimeoutSec: null },
+      policy: NO_SAFETY,
       pacing: { minFailoverIntervalSec: 60, failback: 'auto', ...pacing },
       store,
       clock,
@@ -68,6 +70,7 @@ async function aPairInService(pacing: Partial<Pacing> = {}) {
     connectTimeoutMs: 1_000,
     tryOnFailure: 3,
     wake: () => {},
+    ...UNGUARDED,
   });
   let agentRuns = true;
   const agent = async () => {

@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { type AgentParts, makeAgentRound } from '../src/agent.ts';
-import { NO_TERMS } from '../src/core/decision.ts';
+import { NO_SAFETY, NO_TERMS } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
 import type { Pacing } from '../src/core/pacing.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
@@ -15,6 +15,7 @@ import { FakeClock, fakeRandom } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
 import { type FakeServer, fakePair } from './support/fake-pair.ts';
 import { MemoryBoard } from './support/memory-store.ts';
+import { UNGUARDED } from './support/unguarded.ts';
 
 const TOPIC = 'mmm-switch-channel';
 
@@ -56,7 +57,7 @@ function aWorld(
   const identifyParts: IdentifyParts = {
     pair,
     tryTimes: 2,
-    policy: { drainTimeoutSec: choices.drainTimeoutSec ?? null },
+    policy: { ...NO_SAFETY, drainTimeoutSec: choices.drainTimeoutSec ?? null },
     pacing: { minFailoverIntervalSec: 60, failback: 'auto', ...choices.pacing },
     store,
     clock,
@@ -76,6 +77,7 @@ function aWorld(
     connectTimeoutMs: 1_000,
     tryOnFailure: 3,
     wake: () => wakes.push('agent'),
+    ...UNGUARDED,
   };
   const identify = makeIdentifyRound(identifyParts);
   const agent = makeAgentRound(agentParts);
@@ -445,8 +447,9 @@ describe('the agent', () => {
         reasons: ['test'],
         atMs: world.clock.wall(),
         terms: NO_TERMS,
+        unfenced: null,
       };
-      await world.store.commitRoles(world.pair.uniqsign, decision, board.epoch, { drainTimeoutSec: null });
+      await world.store.commitRoles(world.pair.uniqsign, decision, board.epoch, NO_SAFETY);
     };
     expect(await world.act()).toEqual({ nextMs: 0 });
     expect(world.b.did).toEqual(['stop-io']);
@@ -596,8 +599,9 @@ describe('who wrote last', () => {
     const { epoch } = await store.board(pair.uniqsign);
     const roles = { active: PRIMARY, passive: SECONDARY };
     const next = { number: (epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
-    const decision = { roles, epoch: next, reasons: ['test'], atMs: world.clock.wall(), terms: NO_TERMS };
-    await store.commitRoles(pair.uniqsign, decision, epoch, { drainTimeoutSec: null });
+    const told = { reasons: ['test'], atMs: world.clock.wall() };
+    const decision = { roles, epoch: next, ...told, terms: NO_TERMS, unfenced: null };
+    await store.commitRoles(pair.uniqsign, decision, epoch, NO_SAFETY);
     world.b.facts = replicating(world.b);
     world.a.facts = replicating(world.a);
     await world.act();
@@ -960,7 +964,7 @@ describe('identify', () => {
   it('brings a changed policy to the board as a decision that keeps the roles', async () => {
     const world = aWorld();
     await world.run(2);
-    const restarted = makeIdentifyRound({ ...world.identifyParts, policy: { drainTimeoutSec: 7 } });
+    const restarted = makeIdentifyRound({ ...world.identifyParts, policy: { ...NO_SAFETY, drainTimeoutSec: 7 } });
     await world.monitor();
     await restarted();
     const found = await world.store.findPair(world.pair.uniqsign);

@@ -18,5 +18,12 @@ export interface HookResult {
   readonly why: string;
 }
 
+/** What ends a run early: an AbortSignal, of which core/ knows no more than this. */
+export interface Abort {
+  readonly aborted: boolean;
+  addEventListener(kind: 'abort', listener: () => void): void;
+  removeEventListener(kind: 'abort', listener: () => void): void;
+}
+
 /** Never throws. A program that does not end in time is killed and has failed. */
-export type RunHook = (order: HookOrder, signal: AbortSignal) => Promise<HookResult>;
+export type RunHook = (order: HookOrder, signal: Abort) => Promise<HookResult>;

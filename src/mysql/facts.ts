@@ -2,11 +2,14 @@
 // Comes from connection.ts (the probe) and steps.ts (looking before and after); goes on to core/rules.ts and core/reconcile.ts.
 
 import type { BlockPatterns } from '../core/config.ts';
+import { type HostRow, parseHostRow } from '../core/host-row.ts';
 import type { Boot, Coordinates, Facts, Replication } from '../core/observation.ts';
 import type { Progress } from '../core/replication.ts';
 import { countAccounts } from './accounts.ts';
 import { type Dialect, dialectFor } from './dialect.ts';
+import { serverErrorNumber } from './evidence.ts';
 import { type Asker, number, type Row, text } from './row.ts';
+import { rowSelect } from './schema.ts';
 
 /** What does not change while one connection lives, because a server's life ends with its connections. */
 export interface Identity {
@@ -20,6 +23,8 @@ export interface Look extends Asker {
   readonly excludeUsers: readonly string[];
   readonly block: BlockPatterns | null;
   readonly quiet: Quiet;
+  /** The server's own row is wanted: it was there when the connection was opened, or somebody asks for it. */
+  readonly wantsRow: boolean;
 }
 
 /** How long the SQL thread must stand at the end of a relay log that nobody writes any more. */
@@ -66,6 +71,14 @@ export async function readIdentity(asker: Asker): Promise<Identity> {
   };
 }
 
+/** True when a row of ours may be on the server. By name, so that neither a lock on the table nor a missing right is in the way. */
+export async function hasSchema(asker: Asker): Promise<boolean> {
+  const rows = await asker.ask(
+    "SELECT 1 AS one FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'mmm' AND TABLE_NAME = 'host'",
+  );
+  return rows.length > 0;
+}
+
 export async function readFacts(look: Look): Promise<Facts> {
   const { dialect, version, boot } = look.identity;
   // What is applied is read before what is received: the answer can then be too cautious, never too bold.
@@ -95,7 +108,23 @@ export async function readFacts(look: Look): Promise<Facts> {
     binlog: binlogOf(log),
     gtid: dialect.readGtid(row),
     accounts: await countAccounts(look, dialect, look.block),
+    row: look.wantsRow ? await readRow(look) : null,
   };
+}
+
+/** No database or table of that name, or no right to read it: the Perl's accounts have none, and a pair without a safety needs none. */
+const NOT_TO_BE_READ: ReadonlySet<number> = new Set([1044, 1049, 1142, 1143, 1146]);
+
+/** A plain SELECT, because a monitor's account may not EXECUTE. What else goes wrong is no "there is none". */
+async function readRow(look: Look): Promise<HostRow | null> {
+  const { dialect, boot } = look.identity;
+  try {
+    const [row] = await look.ask(rowSelect({ dialect, uuid: boot.uuid }), [boot.startedSec]);
+    return row === undefined ? null : parseHostRow(row);
+  } catch (error) {
+    if (NOT_TO_BE_READ.has(serverErrorNumber(error) ?? 0)) return null;
+    throw error;
+  }
 }
 
 /** The part of the facts that a wait needs, each few milliseconds. */

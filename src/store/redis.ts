@@ -2,6 +2,7 @@
 // Comes from commands/; wire.ts says what stands where, scripts.ts what happens in one step, link.ts keeps the connections.
 
 import type { Redis } from 'ioredis';
+import type { AgentRecord } from '../core/agents.ts';
 import type { Board, Decision, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { MmmError } from '../core/errors.ts';
@@ -253,6 +254,30 @@ class RedisStore implements Store {
       ...(epoch === null ? {} : { guard: { key: keys.epoch, fields: encodeEpochGuard(epoch) } }),
       writes: [host === null ? absent(keys.opened) : text(keys.opened, host)],
     });
+  }
+
+  async announce(): Promise<boolean> {
+    throw new Error('announce is not there yet');
+  }
+
+  async putUnfenced(): Promise<boolean> {
+    throw new Error('putUnfenced is not there yet');
+  }
+
+  async putLife(): Promise<boolean> {
+    throw new Error('putLife is not there yet');
+  }
+
+  async putAgent(): Promise<void> {
+    throw new Error('putAgent is not there yet');
+  }
+
+  async agents(): Promise<readonly AgentRecord[]> {
+    throw new Error('agents is not there yet');
+  }
+
+  async leave(): Promise<'others' | 'last' | 'conflict'> {
+    throw new Error('leave is not there yet');
   }
 
   async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {

@@ -2,7 +2,15 @@
 // Text from outside becomes a type here and is never checked again inside; what cannot be understood becomes a sentence.
 // Comes from store/redis.ts; the nouns are those of core/. docs of the outside: the keys and the message of the Perl mmm-manager.
 
-import { type Board, type Decision, NO_TERMS, type Policy, type Report, type Terms } from '../core/decision.ts';
+import {
+  type Board,
+  type Decision,
+  NO_SAFETY,
+  NO_TERMS,
+  type Policy,
+  type Report,
+  type Terms,
+} from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { Failure, Hearing, Observation, Seen, SeenFacts, Sighting, ThreadState } from '../core/observation.ts';
 import { isAlive } from '../core/observation.ts';
@@ -169,6 +177,8 @@ function answered(fields: Fields, ours: boolean): Seen {
     io: ours ? thread(fields, 'io') : null,
     sql: ours ? thread(fields, 'sql') : null,
     hearing: ours ? hearing(fields) : null,
+    boot: null,
+    row: null,
   };
   return { kind: 'answered', facts };
 }
@@ -340,6 +350,7 @@ function termsIn(fields: Fields): Terms {
     force: fields.get('force') === '1',
     requestId: fields.get('request') || null,
     backAtMs: datedIfAny(fields, 'back_ms'),
+    lease: null,
   };
 }
 
@@ -389,12 +400,12 @@ export function encodePolicy(policy: Policy): Fields {
 }
 
 /** The strictest policy; also that of a pair whose identify says nothing about it. */
-const STRICTEST: Policy = { drainTimeoutSec: null };
+const STRICTEST: Policy = NO_SAFETY;
 
 export function decodePolicy(fields: Fields): Decoded<Policy> {
   return decode(fields, () => {
     const drain = text(fields, 'drain_timeout');
-    return drain === 'none' ? STRICTEST : { drainTimeoutSec: integer(fields, 'drain_timeout', 0) };
+    return drain === 'none' ? STRICTEST : { ...STRICTEST, drainTimeoutSec: integer(fields, 'drain_timeout', 0) };
   });
 }
 
@@ -586,6 +597,9 @@ export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
     divergence: take(keys.divergence, decodeDivergence(raw.divergence)),
     request: take(keys.request, decodeRequest(raw.request)),
     pause: take(keys.pause, decodePause(raw.pause)),
+    unfenced: null,
+    lives: new Map(),
+    announced: roles,
   };
 }
 

@@ -2,6 +2,7 @@
 
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { NO_SAFETY } from '../../src/core/decision.ts';
 import type { Evidence, Facts } from '../../src/core/observation.ts';
 import type { Host } from '../../src/core/pair.ts';
 import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
@@ -23,11 +24,12 @@ function situation(changes: Partial<Situation> = {}): Situation {
     ioStopped: [],
     accountsStuck: [],
     passiveRestarted: false,
-    policy: { drainTimeoutSec: null },
+    policy: NO_SAFETY,
     force: false,
     tooLate: false,
     progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
     openWithinSec: 3,
+    guard: null,
     ...changes,
   };
 }
@@ -95,7 +97,7 @@ describe('a forced change', () => {
     const since = (drainingSec: number) => ({ ...late, drainingSec });
     expect(brief(nextStep(situation({ ...applying, progress: since(9) })))).toBe('await-applied B');
     expect(brief(nextStep(situation({ ...applying, progress: since(10) })))).toBe('open B');
-    const patient = { ...applying, policy: { drainTimeoutSec: 60 } };
+    const patient = { ...applying, policy: { ...NO_SAFETY, drainTimeoutSec: 60 } };
     expect(brief(nextStep(situation({ ...patient, progress: since(10) })))).toBe('await-applied B');
     expect(brief(nextStep(situation({ ...patient, progress: since(60) })))).toBe('open B');
   });
@@ -246,7 +248,7 @@ describe('a failover', () => {
 
   it('opens behind an SQL error after drain_timeout, if the operator set one, and reports what was skipped', () => {
     const active = follower({ ...behind, io: 'No', sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
-    const policy = { drainTimeoutSec: 5 };
+    const policy = { ...NO_SAFETY, drainTimeoutSec: 5 };
     const early = { receivedBefore: null, drainingSec: 4.9, withoutWriterSec: 0 };
     expect(brief(nextStep(situation({ ...gone, active, policy, progress: early })))).toBe('held');
     const next = nextStep(situation({ ...gone, active, policy, progress: { ...early, drainingSec: 5 } }));
@@ -258,7 +260,7 @@ describe('a failover', () => {
     'goes back to the host that wrote last when that is here again and this one is stuck (drain_timeout %s)',
     (drainTimeoutSec) => {
       const active = follower({ ...behind, sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
-      const stuck = { active, passiveWroteLast: true, policy: { drainTimeoutSec } };
+      const stuck = { active, passiveWroteLast: true, policy: { ...NO_SAFETY, drainTimeoutSec } };
       // Closed, whether all of it was received or not, or thawed and open.
       const binlog = { file: 'bin.000001', pos: 140 };
       for (const passive of [answered(), answered({ binlog }), answered({ readOnly: false })]) {

@@ -94,6 +94,8 @@ describe('the five facts of an observation', () => {
     io: null,
     sql: null,
     hearing: null,
+    boot: null,
+    row: null,
   } as const;
 
   test('come from what the board carries', () => {

@@ -1,10 +1,11 @@
 // The simulated Redis: the board in memory behind links that are cut, slow and doubled; it goes down, is emptied, comes back older.
 
-import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import type { AgentRecord } from '../../src/core/agents.ts';
+import type { Decision, Life as HostLife, Policy, Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Sighting } from '../../src/core/observation.ts';
-import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
+import type { Epoch, Host, Pair, Roles } from '../../src/core/pair.ts';
 import type { Pause, Request } from '../../src/core/request.ts';
 import type { Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import { MemoryBoard } from '../support/memory-store.ts';
@@ -16,6 +17,8 @@ import type { Timeline } from './timeline.ts';
 export const REDIS = 'redis';
 const ANSWER_MS = 1_000;
 const RECONNECT_MS: readonly [number, number] = [20, 1_500];
+
+type Guarding = Pick<Epoch, 'number' | 'id'>;
 
 interface Dump {
   readonly hashes: ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -173,6 +176,24 @@ export class SimStore implements Store {
   }
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null) {
     return this.#call(() => this.#inner.putOpened(uniqsign, epoch, host));
+  }
+  announce(uniqsign: string, epoch: Guarding, roles: Roles) {
+    return this.#call(() => this.#inner.announce(uniqsign, epoch, roles));
+  }
+  putUnfenced(uniqsign: string, epoch: Guarding, unfenced: boolean) {
+    return this.#call(() => this.#inner.putUnfenced(uniqsign, epoch, unfenced));
+  }
+  putLife(uniqsign: string, epoch: Guarding, host: Host, noted: HostLife) {
+    return this.#call(() => this.#inner.putLife(uniqsign, epoch, host, noted));
+  }
+  putAgent(uniqsign: string, record: AgentRecord) {
+    return this.#call(() => this.#inner.putAgent(uniqsign, record));
+  }
+  agents(uniqsign: string) {
+    return this.#call(() => this.#inner.agents(uniqsign));
+  }
+  leave(...args: Parameters<Store['leave']>) {
+    return this.#call(() => this.#inner.leave(...args));
   }
   putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence) {
     return this.#call(() => this.#inner.putDivergence(uniqsign, epoch, divergence));

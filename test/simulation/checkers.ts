@@ -358,6 +358,13 @@ function fitsRoles(step: Step, active: string): boolean {
     case 'await-applied':
     case 'await-received':
       return step.host === active;
+    case 'install':
+    case 'claim':
+    case 'grant':
+    case 'hook':
+    case 'await-lease':
+    case 'clear-flag':
+      throw new Error(`no comparing call is simulated: ${step.do}`);
     default:
       return step satisfies never;
   }

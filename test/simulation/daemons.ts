@@ -2,6 +2,7 @@
 // clock. Nothing here decides anything.
 
 import { AgentPairs } from '../../src/agent-pairs.ts';
+import { NO_SAFETY } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Log, LogFields } from '../../src/core/log.ts';
 import type { Host, Pair } from '../../src/core/pair.ts';
@@ -9,6 +10,7 @@ import type { Step } from '../../src/core/step.ts';
 import { makeIdentifyRound } from '../../src/identify.ts';
 import { makeMonitorRound } from '../../src/monitor.ts';
 import { type Round, supervise, Wake } from '../../src/ops/supervise.ts';
+import { UNGUARDED } from '../support/unguarded.ts';
 import type { SimStore } from './board.ts';
 import type { Life } from './process.ts';
 import type { SimServer, SimServerParts } from './server.ts';
@@ -96,7 +98,7 @@ async function runIdentify(parts: DaemonParts): Promise<void> {
       makeIdentifyRound({
         pair,
         tryTimes: TRY_TIMES,
-        policy: { drainTimeoutSec },
+        policy: { ...NO_SAFETY, drainTimeoutSec },
         pacing: PACING,
         store,
         clock: life.clock,
@@ -128,6 +130,7 @@ async function runAgent(parts: DaemonParts): Promise<void> {
     intervalMs: INTERVAL_MS,
     roundDeadlineMs: AGENT_DEADLINE_MS,
     stop,
+    ...UNGUARDED,
     quiet,
   });
   const wake = new Wake();

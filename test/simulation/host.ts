@@ -275,6 +275,7 @@ export class SimHost {
       binlog: this.coordinates(this.log.length),
       gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
+      row: null,
     };
   }
 

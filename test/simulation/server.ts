@@ -155,6 +155,13 @@ export class SimServer implements Server {
         return await this.#wait('all is applied', isApplied);
       case 'await-received':
         return await this.#wait('it is received', (facts) => hasReceived(facts, step.position, step.gtid));
+      case 'install':
+      case 'claim':
+      case 'grant':
+      case 'hook':
+      case 'await-lease':
+      case 'clear-flag':
+        throw new Error(`the step ${step.do} is none of a server alone: it goes through comparing calls`);
       default:
         return step satisfies never;
     }

@@ -1,7 +1,7 @@
 // What every Store must do, whatever is behind it. Run on memory by memory.test.ts and on a real Redis by redis.real.test.ts.
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { type Decision, NO_TERMS, type Policy, type Report } from '../../src/core/decision.ts';
+import { type Decision, NO_SAFETY, NO_TERMS, type Policy, type Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Request } from '../../src/core/request.ts';
@@ -26,7 +26,7 @@ const PAIR = aPair();
 const U = PAIR.uniqsign;
 const KEY = `mysql-${U}`;
 const TOPIC = 'mmm-switch-channel';
-const STRICT: Policy = { drainTimeoutSec: null };
+const STRICT: Policy = NO_SAFETY;
 
 function decision(number: number, active: Host = PRIMARY, id = `id${number}`): Decision {
   const passive = active === PRIMARY ? SECONDARY : PRIMARY;
@@ -36,6 +36,7 @@ function decision(number: number, active: Host = PRIMARY, id = `id${number}`): D
     reasons: ['a test'],
     atMs: NOW_MS,
     terms: NO_TERMS,
+    unfenced: null,
   };
 }
 
@@ -191,7 +192,9 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
     describe('a decision', () => {
       test('is on an empty board wholly, with message and wake-up', async () => {
         const published = await bench.hear([TOPIC, `${TOPIC}-mmm`, `${TOPIC}-mmm-seen`]);
-        expect(await store.commitRoles(U, decision(1), null, { drainTimeoutSec: 60 })).toEqual({ kind: 'committed' });
+        expect(await store.commitRoles(U, decision(1), null, { ...NO_SAFETY, drainTimeoutSec: 60 })).toEqual({
+          kind: 'committed',
+        });
         expect(await bench.hash(`${KEY}-mode`)).toEqual({ active: PRIMARY, passive: SECONDARY });
         expect(await bench.hash(`${KEY}-master`)).toEqual({ host: PRIMARY });
         expect(await bench.hash(`${KEY}-policy`)).toEqual({ drain_timeout: '60' });
@@ -207,6 +210,9 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           divergence: null,
           request: null,
           pause: null,
+          unfenced: null,
+          lives: new Map(),
+          announced: { active: PRIMARY, passive: SECONDARY },
         });
         await vi.waitFor(() => expect(published).toHaveLength(2));
         expect(published.sort()).toEqual([
@@ -221,7 +227,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         const before = await store.board(U);
         const published = await bench.hear([TOPIC, `${TOPIC}-mmm`]);
         for (const expected of [decision(1).epoch, null, { ...decision(2).epoch, id: 'another' }, decision(3).epoch]) {
-          const outcome = await store.commitRoles(U, decision(9), expected, { drainTimeoutSec: 1 });
+          const outcome = await store.commitRoles(U, decision(9), expected, { ...NO_SAFETY, drainTimeoutSec: 1 });
           expect(outcome).toEqual({ kind: 'conflict', board: before });
         }
         expect(await store.board(U)).toEqual(before);
@@ -436,7 +442,8 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
       });
 
       test('finds the terms of a decision as they were written', async () => {
-        const terms = { changedAtMs: NOW_MS, preferred: SECONDARY, force: true, requestId: 'r1', backAtMs: NOW_MS + 1 };
+        const past = { changedAtMs: NOW_MS, preferred: SECONDARY };
+        const terms = { ...NO_TERMS, ...past, force: true, requestId: 'r1', backAtMs: NOW_MS + 1 };
         await store.commitRoles(U, { ...decision(1), terms }, null, STRICT);
         expect(await store.board(U)).toMatchObject({ reasons: ['a test'], terms });
         await store.commitRoles(U, decision(2), epoch, STRICT);
@@ -446,12 +453,12 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
 
     describe('an agent finds', () => {
       test('every pair of its topic and of Perl, none of another topic', async () => {
-        await store.commitRoles(U, decision(1), null, { drainTimeoutSec: 5 });
+        await store.commitRoles(U, decision(1), null, { ...NO_SAFETY, drainTimeoutSec: 5 });
         await bench.putHash('mysql-of-perl-mode', { active: SECONDARY, passive: PRIMARY });
         await bench.open('another-topic').store.commitRoles('of-others', decision(1), null, STRICT);
         const found = await store.findPairs();
         expect(found.map(({ uniqsign, board, policy }) => [uniqsign, board.roles?.active, policy])).toEqual([
-          [U, PRIMARY, { drainTimeoutSec: 5 }],
+          [U, PRIMARY, { ...NO_SAFETY, drainTimeoutSec: 5 }],
           ['of-perl', SECONDARY, STRICT],
         ]);
         expect(await store.findPair(U)).toEqual(found[0]);

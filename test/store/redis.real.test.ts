@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Decision, NO_TERMS } from '../../src/core/decision.ts';
+import { type Decision, NO_SAFETY, NO_TERMS } from '../../src/core/decision.ts';
 import type { MmmError } from '../../src/core/errors.ts';
 import type { Host } from '../../src/core/pair.ts';
 import { ownFolder, removeFolder } from '../../src/sandbox/lifetime.ts';
@@ -25,6 +25,7 @@ const DECISION: Decision = {
   reasons: [],
   atMs: NOW_MS,
   terms: NO_TERMS,
+  unfenced: null,
 };
 
 const folder = mkdtempSync(join(tmpdir(), 'mmm-board-'));
@@ -140,7 +141,7 @@ describe('with a healthy Redis', () => {
       const active = number % 2 === 0 ? PRIMARY : SECONDARY;
       const roles = number % 2 === 0 ? ROLES : { active: SECONDARY, passive: PRIMARY };
       const epoch = { number, id: `id${number}`, active };
-      await store.commitRoles(sign, { ...DECISION, roles, epoch }, expected, { drainTimeoutSec: null });
+      await store.commitRoles(sign, { ...DECISION, roles, epoch }, expected, NO_SAFETY);
       expected = epoch;
     }
     writing = false;
@@ -149,9 +150,9 @@ describe('with a healthy Redis', () => {
 
   test.each([
     ['mode', (store: Store) => store.board(U)],
-    ['epoch', (store: Store) => store.commitRoles(U, DECISION, DECISION.epoch, { drainTimeoutSec: null })],
-    ['master', (store: Store) => store.commitRoles(U, DECISION, null, { drainTimeoutSec: null })],
-    ['policy', (store: Store) => store.commitRoles(U, DECISION, null, { drainTimeoutSec: null })],
+    ['epoch', (store: Store) => store.commitRoles(U, DECISION, DECISION.epoch, NO_SAFETY)],
+    ['master', (store: Store) => store.commitRoles(U, DECISION, null, NO_SAFETY)],
+    ['policy', (store: Store) => store.commitRoles(U, DECISION, null, NO_SAFETY)],
     ['members', (store: Store) => store.describe(aPair(), 1)],
     ['leader', (store: Store) => store.lead(U, 'me', 1000)],
     [`${PRIMARY}-check`, (store: Store) => store.putSighting(U, aSighting([anObservation()]))],
@@ -171,7 +172,7 @@ describe('with a healthy Redis', () => {
     const redis = client(server, PASSWORD);
     await redis.flushall();
     const { store, garbage } = open(server.host, { password: PASSWORD });
-    await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
+    await store.commitRoles(U, DECISION, null, NO_SAFETY);
     await redis.set('mysql-wrong-mode', 'x');
     expect((await store.findPairs()).map(({ uniqsign }) => uniqsign)).toEqual([U]);
     expect(garbage).toHaveLength(1);
@@ -217,7 +218,7 @@ describe('with a healthy Redis', () => {
     await store.watch((event) => events.push(event));
     await store.describe(aPair(), 1);
     await store.putSighting(U, aSighting([anObservation()]));
-    await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
+    await store.commitRoles(U, DECISION, null, NO_SAFETY);
     await store.putIoStopped(U, PRIMARY, true);
     expect(await store.findPairs()).toHaveLength(1);
     await vi.waitFor(() => expect(events).toHaveLength(3));
@@ -227,11 +228,11 @@ describe('with a healthy Redis', () => {
     const plain = await ownServer();
     const redis = client(plain);
     const { store } = open(plain.host);
-    await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
+    await store.commitRoles(U, DECISION, null, NO_SAFETY);
     const before = await store.board(U);
     await redis.config('SET', 'maxmemory', '1');
     const next = { ...DECISION, epoch: { ...DECISION.epoch, number: 2 } };
-    const error = await troubleOf(store.commitRoles(U, next, DECISION.epoch, { drainTimeoutSec: null }));
+    const error = await troubleOf(store.commitRoles(U, next, DECISION.epoch, NO_SAFETY));
     expect(error.code).toBe('store-error');
     expect(error.message).toContain('memory limit');
     expect(await store.board(U)).toEqual(before);
@@ -278,7 +279,7 @@ describe('Redis trouble', () => {
     const { store, states } = open(server.host);
     const events: WakeEvent[] = [];
     await store.watch((event) => events.push(event));
-    await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
+    await store.commitRoles(U, DECISION, null, NO_SAFETY);
     await vi.waitFor(() => expect(events).toHaveLength(2));
     await server.kill();
     await vi.waitFor(() => expect(states.at(-1)).toBe('store-down'), 5000);
@@ -287,7 +288,7 @@ describe('Redis trouble', () => {
     await server.restart();
     await vi.waitFor(() => expect(events).toEqual([{ kind: 'reconnected', uniqsign: null }]), 5000);
     expect(await store.board(U)).toMatchObject({ roles: null, epoch: null });
-    expect(await store.commitRoles(U, DECISION, null, { drainTimeoutSec: null })).toEqual({ kind: 'committed' });
+    expect(await store.commitRoles(U, DECISION, null, NO_SAFETY)).toEqual({ kind: 'committed' });
     await vi.waitFor(() => expect(events).toHaveLength(3));
     expect(states).toEqual(['up', 'store-down', 'up']);
   });
@@ -329,7 +330,7 @@ describe('Redis trouble', () => {
     server.freeze();
     await troubleOf(store.board(U));
     // The connection is given up by now: this one is refused at once and never sent.
-    await troubleOf(store.commitRoles(U, DECISION, null, { drainTimeoutSec: null }));
+    await troubleOf(store.commitRoles(U, DECISION, null, NO_SAFETY));
     server.thaw();
     await vi.waitFor(() => expect(states.at(-1)).toBe('up'), 5000);
     expect(await client(server).exists(`${KEY}-mode`)).toBe(0);
@@ -338,7 +339,7 @@ describe('Redis trouble', () => {
   test('a read-only replica is named as one, and can still be read', async () => {
     const master = await ownServer();
     const writer = open(master.host).store;
-    await writer.commitRoles(U, DECISION, null, { drainTimeoutSec: null });
+    await writer.commitRoles(U, DECISION, null, NO_SAFETY);
     const replica = await ownServer({ replicaOf: master.host });
     const { store } = open(replica.host);
     await vi.waitFor(async () => expect((await store.board(U)).roles).toEqual(ROLES), 10_000);
@@ -346,10 +347,7 @@ describe('Redis trouble', () => {
       () => store.describe(aPair(), 1),
       () => store.putSighting(U, aSighting([anObservation()])),
       () => store.lead(U, 'me', 1000),
-      () =>
-        store.commitRoles(U, { ...DECISION, epoch: { ...DECISION.epoch, number: 2 } }, DECISION.epoch, {
-          drainTimeoutSec: null,
-        }),
+      () => store.commitRoles(U, { ...DECISION, epoch: { ...DECISION.epoch, number: 2 } }, DECISION.epoch, NO_SAFETY),
     ]) {
       const error = await troubleOf(write());
       expect(error.code).toBe('store-readonly');

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Decision, NO_TERMS, type Report, type Terms } from '../../src/core/decision.ts';
+import { type Decision, NO_SAFETY, NO_TERMS, type Report, type Terms } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
@@ -51,8 +51,9 @@ const DECISION: Decision = {
   reasons: ['the other is silent'],
   atMs: AT_MS,
   terms: NO_TERMS,
+  unfenced: null,
 };
-const TERMS: Terms = { changedAtMs: AT_MS, preferred: B, force: true, requestId: 'r1', backAtMs: AT_MS };
+const TERMS: Terms = { changedAtMs: AT_MS, preferred: B, force: true, requestId: 'r1', backAtMs: AT_MS, lease: null };
 const REQUEST: Request = {
   id: 'r1',
   kind: 'switchover',
@@ -260,8 +261,8 @@ describe('the bytes in Redis', () => {
       request: 'r1',
       back_ms: '1547610844123',
     });
-    expect(Object.fromEntries(encodePolicy({ drainTimeoutSec: null }))).toEqual({ drain_timeout: 'none' });
-    expect(Object.fromEntries(encodePolicy({ drainTimeoutSec: 60 }))).toEqual({ drain_timeout: '60' });
+    expect(Object.fromEntries(encodePolicy(NO_SAFETY))).toEqual({ drain_timeout: 'none' });
+    expect(Object.fromEntries(encodePolicy({ ...NO_SAFETY, drainTimeoutSec: 60 }))).toEqual({ drain_timeout: '60' });
     expect(Object.fromEntries(encodeReport(REPORT))).toEqual({
       number: '7',
       id: '747dda0fc5754935bd33f370d1bf23a6',
@@ -370,7 +371,8 @@ describe('there and back', () => {
     }
     expect(decodeReport(encodeReport(REPORT)).value).toEqual({ ...REPORT, epoch: { number: 7, id: EPOCH.id } });
     for (const drainTimeoutSec of [null, 60]) {
-      expect(decodePolicy(encodePolicy({ drainTimeoutSec })).value).toEqual({ drainTimeoutSec });
+      const policy = { ...NO_SAFETY, drainTimeoutSec };
+      expect(decodePolicy(encodePolicy(policy)).value).toEqual(policy);
     }
     expect(decodeMessage(encodeMessage({ roles: ROLES, uniqsign: U })).value).toEqual({ roles: ROLES, uniqsign: U });
     for (const refused of [null, 'it came too late']) {
@@ -432,6 +434,8 @@ describe('what a Perl daemon writes', () => {
           io: null,
           sql: null,
           hearing: null,
+          boot: null,
+          row: null,
         },
       },
     });
@@ -608,8 +612,11 @@ describe('a pair as an agent finds it', () => {
         divergence: null,
         request: null,
         pause: null,
+        unfenced: null,
+        lives: new Map(),
+        announced: ROLES,
       },
-      policy: { drainTimeoutSec: null },
+      policy: NO_SAFETY,
     });
   });
 
@@ -620,7 +627,7 @@ describe('a pair as an agent finds it', () => {
 
   test('a garbled policy is the strictest one', () => {
     const garbled = { ...raw, policy: new Map([['drain_timeout', 'soon']]) };
-    expect(foundPairOf(U, garbled, { topic: 't', take })?.policy).toEqual({ drainTimeoutSec: null });
+    expect(foundPairOf(U, garbled, { topic: 't', take })?.policy).toEqual(NO_SAFETY);
   });
 });
 

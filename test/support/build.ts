@@ -29,6 +29,8 @@ function seenFacts(over: Partial<SeenFacts> = {}): SeenFacts {
     io: 'Yes',
     sql: 'Yes',
     hearing: null,
+    boot: null,
+    row: null,
     ...over,
   };
 }

@@ -35,6 +35,7 @@ export function someFacts(changes: Partial<Facts> = {}): Facts {
     binlog: { file: 'bin.000001', pos: 100 },
     gtid: null,
     accounts: null,
+    row: null,
     ...changes,
   };
 }

@@ -1,6 +1,7 @@
 // The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through wire.ts like the real one,
 // so that garbage and what Perl writes can be put into it as text.
 
+import type { AgentRecord } from '../../src/core/agents.ts';
 import type { Decision, Policy, Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
@@ -255,6 +256,30 @@ class MemoryStore implements Store {
     if (host === null) board.strings.delete(keys.opened);
     else board.strings.set(keys.opened, host);
     return true;
+  }
+
+  async announce(): Promise<boolean> {
+    throw new Error('announce is not there yet');
+  }
+
+  async putUnfenced(): Promise<boolean> {
+    throw new Error('putUnfenced is not there yet');
+  }
+
+  async putLife(): Promise<boolean> {
+    throw new Error('putLife is not there yet');
+  }
+
+  async putAgent(): Promise<void> {
+    throw new Error('putAgent is not there yet');
+  }
+
+  async agents(): Promise<readonly AgentRecord[]> {
+    throw new Error('agents is not there yet');
+  }
+
+  async leave(): Promise<'others' | 'last' | 'conflict'> {
+    throw new Error('leave is not there yet');
   }
 
   async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {

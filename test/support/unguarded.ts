@@ -1,0 +1,12 @@
+// The parts of an agent that only a pair with a safety on uses, for tests of pairs without: whoever touches them is wrong.
+
+import type { AgentParts } from '../../src/agent.ts';
+
+export const UNGUARDED: Pick<AgentParts, 'fenceFor' | 'runHook'> = {
+  fenceFor: (host) => {
+    throw new Error(`a pair without a safety touches the schema of ${host}`);
+  },
+  runHook: async ({ program }) => {
+    throw new Error(`a pair without a safety runs ${program}`);
+  },
+};
