@@ -68,14 +68,14 @@ function refuseActiveActive(file: string, tags: readonly string[]): void {
 
 function decider(pair: PairConfig, logfile: string | null, { name, store, clock, random, logFor }: Daemon): Loop {
   const { plain, named: log } = logFor(pair, logfile);
-  const { tryTimes, intervalMs, drainTimeoutSec, pacing } = pair;
+  const { tryTimes, intervalMs, policy, pacing } = pair;
   const leadMs = Math.max(LEAD_LEAST_MS, LEAD_ROUNDS * intervalMs);
   return {
     name: pair.tag,
     round: makeIdentifyRound({
       pair,
       tryTimes,
-      policy: { drainTimeoutSec },
+      policy,
       pacing,
       store,
       clock,

@@ -2,6 +2,7 @@
 // Comes from ops/inifile.ts (text -> sections with line numbers) and reads by the table of core/settings.ts;
 // goes on to commands/base.ts.
 
+import type { Policy } from './decision.ts';
 import { nearest } from './nearest.ts';
 import type { Pacing } from './pacing.ts';
 import type { Host, Pair } from './pair.ts';
@@ -43,8 +44,7 @@ export interface PairConfig extends Pair {
   readonly excludeUsers: readonly string[];
   readonly intervalMs: number;
   readonly tryTimes: number;
-  /** Seconds; null: never open a host before it has applied all that it received (S4). */
-  readonly drainTimeoutSec: number | null;
+  readonly policy: Policy;
   readonly pacing: Pacing;
   /** null: the `[log] logfile`. */
   readonly monitorLogfile: string | null;
@@ -85,6 +85,8 @@ export interface AgentConfig {
   readonly tryOnFailure: number;
   /** null: send_mail=0. */
   readonly mail: MailConfig | null;
+  /** Where it keeps core/agent-memory.ts. */
+  readonly stateFile: string;
   readonly redis: RedisConfig;
   readonly logfile: string | null;
 }
@@ -172,6 +174,7 @@ export function readAgentConfig(file: ParsedIni, flagRedis?: Host): Result<Agent
     block: mysql.all.block_user && mysql.all.block_host && { user: mysql.all.block_user, host: mysql.all.block_host },
     tryOnFailure: mysql.all.try_on_failure,
     mail: mysql.all.send_mail === 1 ? mailOf(mysql.all) : null,
+    stateFile: mysql.all.state_file,
     redis,
     logfile: log.all.logfile,
   });
@@ -218,6 +221,7 @@ function readPair(section: IniSection, findings: Findings): PairConfig | null {
       'is long: a status older than 30 seconds is not used, so failures may go unnoticed',
     );
   }
+  checkFencing(some, placeOf, findings);
   if (all === null) return null;
   return {
     tag: section.name,
@@ -229,7 +233,7 @@ function readPair(section: IniSection, findings: Findings): PairConfig | null {
     excludeUsers: all.excludeuser,
     intervalMs: all.interval,
     tryTimes: all.try_times,
-    drainTimeoutSec: all.drain_timeout,
+    policy: policyOf(all),
     pacing: { minFailoverIntervalSec: all.min_failover_interval, failback: all.failback },
     monitorLogfile: all.monitor_logfile,
     identifyLogfile: all.identify_logfile,
@@ -240,6 +244,39 @@ function readPair(section: IniSection, findings: Findings): PairConfig | null {
 const PAIR_ONLY: ReadonlySet<string> = new Set(['primaryhost', 'secondaryhost', 'uniqsign']);
 
 const LONG_INTERVAL_MS = 15_000;
+
+/** The agents renew once in this time (src/agent-lease.ts). */
+const RENEWAL_MS = 1_000;
+
+/**
+ * A safety that is written down and would not work is refused: whoever wrote it believes in it. Numbers of a lease that is switched off
+ * may stay, so that one line switches it.
+ */
+function checkFencing(some: Partial<Values<typeof PAIR>>, place: (key: string) => Place, findings: Findings): void {
+  const { fencing, servicemode, lease, connect_timeout, on_unreachable, fence_hook } = some;
+  if (fencing === 'lease' && servicemode === 0) {
+    findings.problem(
+      place('fencing'),
+      'is lease with servicemode=0 (active-active), where both hosts take writes and no single active could hold a lease; expected none, or servicemode=1',
+    );
+  }
+  // The renewal after the last good one gets no answer for a connect timeout, and the one after it must come before the end.
+  const leastMs = (connect_timeout ?? 0) + 2 * RENEWAL_MS;
+  if (fencing === 'lease' && lease !== undefined && lease < leastMs) {
+    findings.problem(
+      place('lease'),
+      `${lease / 1000} s is too short for connect_timeout=${(connect_timeout ?? 0) / 1000}: one lost renewal would close the active; expected at least ${leastMs / 1000}, or a shorter connect_timeout`,
+    );
+  }
+  if (fencing !== 'none') return;
+  const unlessLease = 'which nothing heeds while fencing is none; expected fencing=lease';
+  if (on_unreachable === 'wait') {
+    findings.problem(place('on_unreachable'), `is wait, ${unlessLease}, or on_unreachable=promote`);
+  }
+  if (typeof fence_hook === 'string') {
+    findings.problem(place('fence_hook'), `is set, ${unlessLease}, or no fence_hook`);
+  }
+}
 
 /** Two pairs with one signature would overwrite each other's keys in Redis. */
 function checkSignatures(sections: readonly IniSection[], findings: Findings): void {
@@ -270,6 +307,17 @@ function readRedis(file: ParsedIni, flagRedis: Host | undefined, findings: Findi
 function accessOf(all: Values<typeof MYSQL> | Values<typeof PAIR>): MysqlAccess {
   const { database, user, password, charset, connect_timeout } = all;
   return { database, user, password, charset, connectTimeoutMs: connect_timeout };
+}
+
+function policyOf(all: Values<typeof PAIR>): Policy {
+  return {
+    drainTimeoutSec: all.drain_timeout,
+    fencing: all.fencing,
+    leaseMs: all.lease,
+    leaseAgents: all.lease_agents,
+    onUnreachable: all.on_unreachable,
+    fenceHook: all.fence_hook,
+  };
 }
 
 function mailOf(all: Values<typeof MYSQL>): MailConfig {

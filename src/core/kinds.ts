@@ -25,6 +25,9 @@ export function textLike(name: string, pattern: RegExp, expects: string): Kind<s
   };
 }
 
+/** A program or a file that must be the same one wherever the process was started. */
+export const absolutePath = textLike('an absolute path', /^\/[^\p{Cc}]*[^/\p{Cc}]$/u, 'a path that begins with /');
+
 export const host: Kind<Host> = {
   expects: 'IP:PORT or NAME:PORT, the port from 1 to 65535',
   read: readHost,

@@ -2,6 +2,7 @@
 // core/config.ts reads files by it, and `settingsReference` prints it, so that the documentation cannot differ.
 
 import {
+  absolutePath,
   bit,
   either,
   host,
@@ -113,6 +114,35 @@ export const PAIR = {
     'When the role returns to the primary although the secondary is good. auto: when the primary has caught up for 5 seconds. never: not by itself. A number: when it has caught up for so many seconds. Whatever is set, the role follows when all clients have gone to the other host.',
     'never',
   ),
+  fencing: defaulted(
+    oneOf('none', 'lease'),
+    'none',
+    'lease: the active may write only as long as the agents renew its permission; when they cannot, the server closes itself. It needs event_scheduler=ON and read_only=1 in my.cnf, and more rights for the agents. none: as the Perl did.',
+    'lease',
+  ),
+  lease: defaulted(
+    secondsAsMs(2, 300),
+    '3',
+    'How long that permission lasts; the agents renew it every second. At least connect_timeout and 2 seconds more, so that one renewal may be lost. A longer lease forgives more, and a failover from a silent host waits for all of it.',
+    '5',
+  ),
+  lease_agents: defaulted(
+    wholeNumber('a whole number', 1, 10),
+    '2',
+    'How many agents must reach both servers before the lease is armed. Until then it is endless: a silent active counts as not fenced. With 1, the database stops when the machine of that agent does.',
+    '2',
+  ),
+  on_unreachable: defaulted(
+    oneOf('promote', 'wait'),
+    'promote',
+    'What to do with a silent active that neither a lease nor the fence_hook has fenced. promote: open the other host, although the silent one may still take writes. wait: open nothing until it answers, the hook succeeds, or somebody forces the failover. wait needs fencing=lease.',
+    'wait',
+  ),
+  fence_hook: optional(
+    absolutePath,
+    "A program that makes sure that a silent host takes no writes (by a cloud's API, IPMI); exit code 0 means that it does not. It runs on the agents' machines, without a shell, with the host in MMM_HOST, and must belong to root or to the agent's user. It needs fencing=lease.",
+    '/usr/local/sbin/mmm-fence',
+  ),
   monitor_logfile: optional(
     path,
     "The monitor's log for this pair. Left out: [log] logfile.",
@@ -159,6 +189,12 @@ export const MYSQL = {
     listOf(mailAddress),
     'Who gets the mails. Needed when send_mail=1.',
     'dba@example.com, oncall@example.com',
+  ),
+  state_file: defaulted(
+    absolutePath,
+    '/var/lib/mmm-manager/agent-state.json',
+    'Where the agent remembers the pairs whose leases it renews, for a restart while Redis is away. Two agents on one machine need one each.',
+    '/var/lib/mmm-manager/agent-state.json',
   ),
 } satisfies Table;
 

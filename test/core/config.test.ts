@@ -9,6 +9,7 @@ import {
   readManagerConfig,
   selectPairs,
 } from '../../src/core/config.ts';
+import { NO_SAFETY } from '../../src/core/decision.ts';
 import { parseIni } from '../../src/ops/inifile.ts';
 
 const SEED = new URL('../support/seed-conf/', import.meta.url);
@@ -76,7 +77,7 @@ describe('the sample files that people start from', () => {
             excludeUsers: ['root', 'monitor', 'user_replica'],
             intervalMs: 3000,
             tryTimes: 2,
-            drainTimeoutSec: null,
+            policy: NO_SAFETY,
             pacing: { minFailoverIntervalSec: 60, failback: 'auto' },
             monitorLogfile: '/var/log/mmm-manager/mmm-monitor-3308.log',
             identifyLogfile: '/var/log/mmm-manager/mmm-identify-3308.log',
@@ -111,6 +112,7 @@ describe('the sample files that people start from', () => {
           sender: 'mmm_manager@mmm.com',
           receivers: ['arstercz@gmail.com'],
         },
+        stateFile: '/var/lib/mmm-manager/agent-state.json',
         redis: { host: '10.0.21.17:6379', password: 'xxxxx', topic: 'mmm-switch-channel' },
         logfile: '/var/log/mmm-manager/mmm-agent.log',
       },
@@ -143,7 +145,7 @@ describe('what is left out', () => {
           excludeUsers: [],
           intervalMs: 3000,
           tryTimes: 2,
-          drainTimeoutSec: null,
+          policy: NO_SAFETY,
           pacing: { minFailoverIntervalSec: 60, failback: 'auto' },
           monitorLogfile: null,
           identifyLogfile: null,
@@ -183,7 +185,11 @@ describe('numbers', () => {
     const config = configOf(
       manager(aPairSection('a', { interval: '0.25', connect_timeout: '1.5', drain_timeout: '60' }) + REDIS),
     );
-    expect(config.pairs[0]).toMatchObject({ intervalMs: 250, drainTimeoutSec: 60, access: { connectTimeoutMs: 1500 } });
+    expect(config.pairs[0]).toMatchObject({
+      intervalMs: 250,
+      policy: { drainTimeoutSec: 60 },
+      access: { connectTimeoutMs: 1500 },
+    });
   });
 });
 
@@ -377,6 +383,81 @@ describe('across keys and sections', () => {
   test('a tag that means every pair is refused', () => {
     expect(problemsOf(manager(aPairSection('all') + REDIS))).toEqual([
       'mmm.conf:1 [all]: no pair can have this name, because it means every pair; expected another tag',
+    ]);
+  });
+});
+
+describe('the safeties', () => {
+  const all = { fencing: 'lease', lease: '4.5', lease_agents: '3', on_unreachable: 'wait', fence_hook: '/opt/fence' };
+
+  test('of a pair are its policy, with its drain_timeout', () => {
+    expect(configOf(manager(aPairSection('a', { ...all, drain_timeout: '9' }) + REDIS)).pairs[0]?.policy).toEqual({
+      drainTimeoutSec: 9,
+      fencing: 'lease',
+      leaseMs: 4500,
+      leaseAgents: 3,
+      onUnreachable: 'wait',
+      fenceHook: '/opt/fence',
+    });
+  });
+
+  test('that are switched on alone come with numbers of their own', () => {
+    expect(configOf(manager(aPairSection('a', { fencing: 'lease' }) + REDIS)).pairs[0]?.policy).toEqual({
+      ...NO_SAFETY,
+      fencing: 'lease',
+    });
+  });
+
+  test('may leave their numbers in the file when one line switches them off', () => {
+    const off = { fencing: 'none', lease: '4.5', lease_agents: '3', connect_timeout: '10' };
+    expect(manager(aPairSection('a', off) + REDIS)).toMatchObject({ ok: true, warnings: [] });
+  });
+
+  test.each([
+    [{ lease: '1.9' }, 'lease: "1.9" is too small; expected seconds from 2 to 300, fractions allowed'],
+    [{ lease_agents: '0' }, 'lease_agents: "0" is too small; expected a whole number from 1 to 10'],
+    [{ fence_hook: 'fence' }, 'fence_hook: "fence" is not an absolute path; expected a path that begins with /'],
+    [{ fencing: 'yes' }, 'fencing: "yes" is not understood; expected one of none, lease'],
+  ])('may not be %j', (change, problem) => {
+    const problems = problemsOf(manager(aPairSection('a', { fencing: 'lease', ...change }) + REDIS));
+    expect(problems.map((line) => line.replace(/^mmm\.conf:\d+ \[a\] /, ''))).toEqual([problem]);
+  });
+
+  test('need one active that holds the lease', () => {
+    expect(problemsOf(manager(aPairSection('a', { fencing: 'lease', servicemode: '0' }) + REDIS))).toEqual([
+      'mmm.conf:7 [a] fencing: is lease with servicemode=0 (active-active), where both hosts take writes and no single active could hold a lease; expected none, or servicemode=1',
+    ]);
+  });
+
+  test('need a lease that one lost renewal does not end', () => {
+    const lease = (lease: string, connect_timeout: string) =>
+      problemsOf(manager(aPairSection('a', { fencing: 'lease', lease, connect_timeout }) + REDIS));
+    expect(lease('2.9', '1')).toEqual([
+      'mmm.conf:8 [a] lease: 2.9 s is too short for connect_timeout=1: one lost renewal would close the active; expected at least 3, or a shorter connect_timeout',
+    ]);
+    expect(lease('3', '1')).toEqual([]);
+    expect(lease('3', '1.5')).toHaveLength(1);
+    expect(lease('3.5', '1.5')).toEqual([]);
+  });
+
+  test.each([
+    [
+      { on_unreachable: 'wait' },
+      'on_unreachable: is wait, which nothing heeds while fencing is none; expected fencing=lease, or on_unreachable=promote',
+    ],
+    [
+      { fence_hook: '/opt/fence' },
+      'fence_hook: is set, which nothing heeds while fencing is none; expected fencing=lease, or no fence_hook',
+    ],
+  ])('that would do nothing are refused: %j', (keys, problem) => {
+    expect(problemsOf(manager(aPairSection('a', keys) + REDIS))).toEqual([`mmm.conf:7 [a] ${problem}`]);
+    expect(problemsOf(manager(aPairSection('a', { fencing: 'lease', ...keys }) + REDIS))).toEqual([]);
+  });
+
+  test('of the agent: where it remembers its leases', () => {
+    expect(configOf(agent(anAgentFile('state_file=/srv/mmm.json'))).stateFile).toBe('/srv/mmm.json');
+    expect(problemsOf(agent(anAgentFile('state_file=mmm.json')))).toEqual([
+      'mmm-agent.conf:4 [mysql] state_file: "mmm.json" is not an absolute path; expected a path that begins with /',
     ]);
   });
 });

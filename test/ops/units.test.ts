@@ -3,9 +3,11 @@
 import { execFile } from 'node:child_process';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
+import { NO_SAFETY } from '../../src/core/decision.ts';
+import { MYSQL } from '../../src/core/settings.ts';
 
 const folder = join(import.meta.dirname, '../../systemd');
 
@@ -29,6 +31,27 @@ async function readUnit(file: string): Promise<Map<string, string>> {
   return settings;
 }
 
+/** `1`, or `200ms`. */
+function seconds(text: string | undefined): number {
+  const [, number, unit] = /^(\d+)(ms)?$/.exec(text ?? '') ?? [];
+  return Number(number) / (unit === 'ms' ? 1000 : 1);
+}
+
+it('an agent that hangs is back before the shortest default lease is over', async () => {
+  const unit = await readUnit('mmm-agent.service');
+  const awaySec = seconds(unit.get('[Service] WatchdogSec')) + seconds(unit.get('[Service] RestartSec'));
+  // Half a second to start, and to reach both servers.
+  expect(awaySec + 0.5).toBeLessThan(NO_SAFETY.leaseMs / 1000);
+  expect(unit.get('[Service] WatchdogSignal')).toBe('SIGKILL');
+});
+
+it('the agent has a folder for its state file, where the configuration expects it', async () => {
+  const unit = await readUnit('mmm-agent.service');
+  const stateFile = MYSQL.state_file.whenAbsent();
+  const folder = 'value' in stateFile ? dirname(stateFile.value) : null;
+  expect(folder).toBe(`/var/lib/${unit.get('[Service] StateDirectory')}`);
+});
+
 it('there is a unit for each daemon and no other', async () => {
   expect((await readdir(folder)).sort()).toEqual(UNITS.map(({ file }) => file).sort());
 });
@@ -40,7 +63,7 @@ describe.each(UNITS)('$file', ({ file, start, stop }) => {
     expect(unit.get('[Service] User')).toBe('mmm');
     expect(unit.get('[Service] Group')).toBe('mmm');
     expect(unit.get('[Service] Restart')).toBe('always');
-    expect(Number(unit.get('[Service] RestartSec'))).toBeLessThanOrEqual(1);
+    expect(seconds(unit.get('[Service] RestartSec'))).toBeLessThanOrEqual(1);
     expect(unit.get('[Service] StartLimitInterval')).toBe('0');
     expect(unit.get('[Install] WantedBy')).toBe('multi-user.target');
   });
