@@ -3,11 +3,12 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BlockPatterns, MysqlAccess } from '../core/config.ts';
+import { MmmError } from '../core/errors.ts';
 import type { Evidence, Facts } from '../core/observation.ts';
 import type { Host } from '../core/pair.ts';
 import type { Applied, Step } from '../core/step.ts';
 import { DeadlinePassed, gradeError, isConnectionOver, serverErrorNumber } from './evidence.ts';
-import { type Identity, type Look, Quiet, readFacts, readIdentity } from './facts.ts';
+import { hasSchema, type Identity, type Look, Quiet, readFacts, readIdentity } from './facts.ts';
 import { Deadline, Link } from './link.ts';
 import type { Server } from './server.ts';
 import { applyStep } from './steps.ts';
@@ -41,6 +42,8 @@ const QUIT_MS = 200;
 interface Line {
   readonly link: Link;
   readonly identity: Identity;
+  /** A row of ours was there then. */
+  readonly hasSchema: boolean;
 }
 
 class LiveServer implements Server {
@@ -72,11 +75,11 @@ class LiveServer implements Server {
     this.#listeners.push(listener);
   }
 
-  probe(): Promise<Evidence> {
+  probe({ row } = { row: false }): Promise<Evidence> {
     return this.#inTurn(async () => {
-      let result = await this.#look();
+      let result = await this.#look(row);
       // Not the host was late but we were: what we saw meanwhile is no evidence of anything.
-      if (result instanceof DeadlinePassed && result.lateMs > STARVED_MS) result = await this.#look();
+      if (result instanceof DeadlinePassed && result.lateMs > STARVED_MS) result = await this.#look(row);
       if (result instanceof Error) return gradeError(result);
       this.#broke = false;
       this.#witness?.destroy();
@@ -112,12 +115,13 @@ class LiveServer implements Server {
   }
 
   /** The facts, or why there are none: within one connect timeout when nothing answers. */
-  async #look(): Promise<Facts | Error> {
+  async #look(wantsRow: boolean): Promise<Facts | Error> {
     const patience = this.#patience();
     for (;;) {
       const wasWarm = this.#line !== null;
       try {
-        return await readFacts(this.#asked(await this.#connected(patience), patience));
+        const line = await this.#connected(patience);
+        return await readFacts(this.#asked(line, patience), wantsRow || line.hasSchema);
       } catch (error) {
         this.#lose(error);
         if (!wasWarm || !isConnectionOver(error)) return error instanceof Error ? error : new Error(String(error));
@@ -130,9 +134,8 @@ class LiveServer implements Server {
     this.#refuseClosed();
     const link = await this.#dial(patience.next());
     try {
-      const identity = await prepare(link, patience);
+      const line = { link, ...(await prepare(link, patience)) };
       this.#refuseClosed();
-      const line = { link, identity };
       this.#line = line;
       link.onEnd(() => this.#ended(link));
       return line;
@@ -181,7 +184,7 @@ class LiveServer implements Server {
       const link = this.#line?.link;
       this.#drop();
       if (link !== undefined) this.#ended(link);
-    } else if (serverErrorNumber(error) === null) {
+    } else if (serverErrorNumber(error) === null && !(error instanceof MmmError)) {
       this.#drop();
     }
   }
@@ -229,7 +232,7 @@ class Patience {
 }
 
 /** Everything that is set once per connection, and what is learned once. */
-async function prepare(link: Link, patience: Patience): Promise<Identity> {
+async function prepare(link: Link, patience: Patience): Promise<Omit<Line, 'link'>> {
   const ask = (sql: string, values: readonly unknown[] = []) => link.query(sql, values, patience.next());
   // sql_mode: ours must not depend on the operator's (ANSI_QUOTES, NO_BACKSLASH_ESCAPES). time_zone: times do not repeat in autumn.
   // The lock timeouts bound what a close call waits for; both are at their smallest.
@@ -237,5 +240,5 @@ async function prepare(link: Link, patience: Patience): Promise<Identity> {
     `SET SESSION sql_mode = '', SESSION time_zone = '+00:00', SESSION autocommit = 1, SESSION lock_wait_timeout = 1,
       SESSION innodb_lock_wait_timeout = 1, SESSION wait_timeout = 86400`,
   );
-  return await readIdentity({ ask });
+  return { identity: await readIdentity({ ask }), hasSchema: await hasSchema({ ask }) };
 }

@@ -1,6 +1,7 @@
 // What an error of the driver or the server means for life and death. The only reader of error numbers and codes.
 // Comes from connection.ts; goes on to core/death.ts.
 
+import { MmmError } from '../core/errors.ts';
 import type { Failure } from '../core/observation.ts';
 
 /** Our own deadline passed before the answer came. What was sent may still happen. */
@@ -70,6 +71,8 @@ const UNKNOWN = 'UNKNOWN';
 export function gradeError(error: unknown): Failure {
   const { number, code, text } = read(error);
   const message = oneLine(text);
+  // It answered, and we do not understand the answer: somebody wrote into its row, or it is from another time.
+  if (error instanceof MmmError) return { kind: 'server-error', code: 'BAD_ANSWER', message };
   if (number !== null) return { kind: serverKind(number), code: String(number), message };
   if (code === 'ECONNREFUSED') return { kind: 'refused', code, message };
   if (AUTH_CODES.has(code)) return { kind: 'auth-refused', code, message };

@@ -2,6 +2,7 @@
 // Comes from connection.ts (the probe) and steps.ts (looking before and after); goes on to core/rules.ts and core/reconcile.ts.
 
 import type { BlockPatterns } from '../core/config.ts';
+import { MmmError } from '../core/errors.ts';
 import { type HostRow, parseHostRow } from '../core/host-row.ts';
 import type { Boot, Coordinates, Facts, Replication } from '../core/observation.ts';
 import type { Progress } from '../core/replication.ts';
@@ -23,8 +24,6 @@ export interface Look extends Asker {
   readonly excludeUsers: readonly string[];
   readonly block: BlockPatterns | null;
   readonly quiet: Quiet;
-  /** The server's own row is wanted: it was there when the connection was opened, or somebody asks for it. */
-  readonly wantsRow: boolean;
 }
 
 /** How long the SQL thread must stand at the end of a relay log that nobody writes any more. */
@@ -79,7 +78,7 @@ export async function hasSchema(asker: Asker): Promise<boolean> {
   return rows.length > 0;
 }
 
-export async function readFacts(look: Look): Promise<Facts> {
+export async function readFacts(look: Look, wantsRow: boolean): Promise<Facts> {
   const { dialect, version, boot } = look.identity;
   // What is applied is read before what is received: the answer can then be too cautious, never too bold.
   const [row] = await look.ask(
@@ -93,7 +92,7 @@ export async function readFacts(look: Look): Promise<Facts> {
     // NOT IN () is a syntax error; a user's name is never empty here, because '' is anonymous and counts as the application's.
     [SYSTEM_SCHEMAS, look.excludeUsers.length === 0 ? ['system user'] : look.excludeUsers],
   );
-  if (row === undefined) throw new Error('the server answered the question about its state without a row');
+  if (row === undefined) throw new MmmError('failed', 'the server answered the question about its state without a row');
   const channels = await look.ask(dialect.replicationStatement);
   const [log] = await look.ask(dialect.binlogStatement);
   return {
@@ -108,7 +107,7 @@ export async function readFacts(look: Look): Promise<Facts> {
     binlog: binlogOf(log),
     gtid: dialect.readGtid(row),
     accounts: await countAccounts(look, dialect, look.block),
-    row: look.wantsRow ? await readRow(look) : null,
+    row: wantsRow ? await readRow(look) : null,
   };
 }
 

@@ -3,6 +3,7 @@
 
 import type { Call, Called, NotDoneWhy } from '../core/call.ts';
 import type { MysqlAccess } from '../core/config.ts';
+import { MmmError } from '../core/errors.ts';
 import { type HostRow, parseHostRow } from '../core/host-row.ts';
 import type { Failure } from '../core/observation.ts';
 import type { Epoch, Host } from '../core/pair.ts';
@@ -238,7 +239,7 @@ interface Told {
 
 async function tell(asker: Asker, sql: string, values: readonly unknown[], withinMs: number): Promise<Told> {
   const [answer] = await asker.ask(sql, values, withinMs);
-  if (answer === undefined) throw new Error('the server answered a comparing call without a row');
+  if (answer === undefined) throw new MmmError('failed', 'the server answered a comparing call without a row');
   return { outcome: text(answer, 'outcome'), detail: text(answer, 'detail'), row: parseHostRow(answer) };
 }
 
@@ -261,5 +262,5 @@ const WHYS: ReadonlySet<NotDoneWhy> = new Set<NotDoneWhy>([
 
 function whyOf(outcome: string): NotDoneWhy {
   for (const why of WHYS) if (why === outcome) return why;
-  throw new Error(`a comparing call answered ${outcome}`);
+  throw new MmmError('failed', `a comparing call answered ${outcome}`);
 }

@@ -14,6 +14,7 @@ import {
   type SchemaTarget,
   stamp,
   tickIsFresh,
+  toldColumns,
   WRITABLE,
 } from './schema.ts';
 
@@ -157,9 +158,7 @@ function tell(target: SchemaTarget): string {
   return `BEGIN
   DECLARE v_boot BIGINT;
   ${bootSelect(target, 'INTO v_boot')};
-  SELECT p_outcome AS outcome, p_detail AS detail, ${NOW_MS} AS now_ms, v_boot AS started_sec, ${WRITABLE} AS writable,
-      h.schema_version, h.epoch_number, h.epoch_id, h.epoch_active, h.opened_number, h.opened_id, h.opened_boot, h.endless,
-      h.expires_at_ms, h.unfenced, h.tick_ms, h.generation
+  SELECT p_outcome AS outcome, p_detail AS detail, ${toldColumns('v_boot')}
     FROM (SELECT 1 AS one) AS one
     LEFT JOIN mmm.host AS h ON h.id = 1 AND h.server_uuid = ${ownIdentity(target)};
 END`;

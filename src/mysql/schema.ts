@@ -50,6 +50,18 @@ export function bootSelect({ dialect }: SchemaTarget, into: string): string {
   return `SELECT ${started} - MOD(${started}, 2) ${into} FROM ${dialect.statusTable} WHERE VARIABLE_NAME = 'Uptime'`;
 }
 
+/** What an answer tells of the server, as parseHostRow (core/host-row.ts) reads it; `h` is the row. */
+export function toldColumns(startedSec: string): string {
+  return `${NOW_MS} AS now_ms, ${startedSec} AS started_sec, ${WRITABLE} AS writable,
+      h.schema_version, h.epoch_number, h.epoch_id, h.epoch_active, h.opened_number, h.opened_id, h.opened_boot, h.endless,
+      h.expires_at_ms, h.unfenced, h.tick_ms, h.generation`;
+}
+
+/** The server's own row, for whoever may not call procedures. Its one value is the boot, which does not change under a connection. */
+export function rowSelect(target: SchemaTarget): string {
+  return `SELECT ${toldColumns('?')} FROM mmm.host AS h WHERE h.id = 1 AND h.server_uuid = ${ownIdentity(target)}`;
+}
+
 export const CREATE_DATABASE = 'CREATE DATABASE IF NOT EXISTS mmm DEFAULT CHARACTER SET ascii COLLATE ascii_bin';
 
 export const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS mmm.host (

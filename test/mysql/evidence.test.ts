@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { MmmError } from '../../src/core/errors.ts';
 import { DeadlinePassed, gradeError, isConnectionOver, oneLine } from '../../src/mysql/evidence.ts';
 
 /** An error packet as mysql2 hands it on. */
@@ -35,6 +36,11 @@ describe('what an error means', () => {
     expect(gradeError(Object.assign(new Error('unknown plugin'), { code: 'AUTH_SWITCH_PLUGIN_ERROR' })).kind).toBe(
       'auth-refused',
     );
+  });
+
+  test('an answer that cannot be understood is one: the server is alive', () => {
+    const odd = new MmmError('failed', 'the row of the server names no host as active: nobody');
+    expect(gradeError(odd)).toEqual({ kind: 'server-error', code: 'BAD_ANSWER', message: odd.message });
   });
 
   test('our own deadline and what is no error at all are silence', () => {

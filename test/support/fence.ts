@@ -1,4 +1,4 @@
-// One real server with the rights that the comparing calls need, and short forms for what their tests say again and again.
+// One real server for the comparing calls, and short forms for what their tests say again and again.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +8,6 @@ import { type HostRow, isArmed } from '../../src/core/host-row.ts';
 import { type Epoch, type Host, parseHost } from '../../src/core/pair.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import { openFence } from '../../src/mysql/fence-connection.ts';
-import { SCHEMA_GRANTS } from '../../src/mysql/schema.ts';
 import { ask, MMM, type Row } from '../../src/sandbox/accounts.ts';
 import { ownFolder } from '../../src/sandbox/lifetime.ts';
 import { type Mysqld, startMysqld } from '../../src/sandbox/mysqld.ts';
@@ -30,7 +29,6 @@ export async function aFencedServer(kind: ServerKind, extra: readonly string[] =
   const dir = await mkdtemp(join(tmpdir(), 'mmm-fence-'));
   ownFolder(dir);
   const mysqld = await startMysqld({ kind, dir: join(dir, 'a'), serverId: 1, extra });
-  await grantSchema(mysqld);
   const fences: Fence[] = [];
   return {
     mysqld,
@@ -48,16 +46,12 @@ export async function aFencedServer(kind: ServerKind, extra: readonly string[] =
   };
 }
 
-export async function grantSchema(mysqld: Mysqld): Promise<void> {
-  await ask({ port: mysqld.port, sql: `GRANT ${SCHEMA_GRANTS} ON mmm.* TO '${MMM.user}'@'127.0.0.1'` });
-}
-
 export function fenceFor(mysqld: Mysqld): Fence {
   const access = { ...MMM, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
   return openFence({ host: hostOf(mysqld), access });
 }
 
-function hostOf(mysqld: Pick<Mysqld, 'host'>): Host {
+export function hostOf(mysqld: Pick<Mysqld, 'host'>): Host {
   const host = parseHost(mysqld.host);
   if (host === undefined) throw new Error(`no host: ${mysqld.host}`);
   return host;
