@@ -10,6 +10,8 @@ export interface Account {
 
 /** May do everything, also write on a host that is read only: never used as a client. */
 export const ADMIN: Account = { user: 'root', password: 'sandbox-root' };
+/** What the comparing calls need (mysql/schema.ts), and DELETE for what the agent remembers of the accounts that it locked. */
+const SCHEMA = 'SELECT, INSERT, UPDATE, CREATE, ALTER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE, EVENT, DELETE';
 /** The account of the daemons. */
 export const MMM: Account = { user: 'user_mmm', password: 'sandbox-mmm' };
 export const REPLICATION: Account = { user: 'user_replica', password: 'sandbox-replica' };
@@ -37,8 +39,7 @@ export function accountStatements(kind: 'mariadb' | 'mysql56'): readonly string[
     create(MMM, HOST),
     grant(`${base}${kind === 'mariadb' ? split : ''} ON *.*`, MMM, HOST),
     grant('INSERT, UPDATE, DELETE ON mysql.*', MMM, HOST),
-    // What the agent locked is remembered there; MySQL 5.6 has no account lock.
-    ...(kind === 'mariadb' ? [grant('CREATE, INSERT, DELETE ON mmm.*', MMM, HOST)] : []),
+    grant(`${SCHEMA} ON mmm.*`, MMM, HOST),
     create(REPLICATION, HOST),
     grant('REPLICATION SLAVE, REPLICATION CLIENT ON *.*', REPLICATION, HOST),
     `CREATE DATABASE ${APP_DATABASE}`,

@@ -3,10 +3,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Call } from '../../src/core/call.ts';
 import type { BlockPatterns, MysqlAccess } from '../../src/core/config.ts';
+import type { Host } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
 import { openServer } from '../../src/mysql/connection.ts';
-import { ADMIN, APP, APP_DATABASE } from '../../src/sandbox/accounts.ts';
+import { openFence } from '../../src/mysql/fence-connection.ts';
+import { SCHEMA_GRANTS } from '../../src/mysql/schema.ts';
+import { ADMIN, APP, APP_DATABASE, accountStatements } from '../../src/sandbox/accounts.ts';
+import { armed, done, epoch, opening } from '../support/fence.ts';
 import { aRig, type Rig } from '../support/rig.ts';
 import { blocksOf, readDocument } from './markdown.ts';
 
@@ -28,7 +33,8 @@ describe.each([
     expect(lines.length).toBeGreaterThan(4);
     // On one host only, as the README says: replication carries them over.
     for (const line of lines) await rig.admin(rig.a, line);
-    for (let tries = 0; tries < 100 && !(await knows('mmm_agent')); tries++) await sleep(20);
+    // The last statement is the monitor's.
+    for (let tries = 0; tries < 100 && !(await knows('mmm_monitor')); tries++) await sleep(20);
     await rig.admin(rig.b, 'SET GLOBAL read_only = 0');
   });
 
@@ -46,6 +52,37 @@ describe.each([
     expect(replication).toMatchObject({ io: 'Yes', sql: 'Yes' });
     expect(binlog).not.toBeNull();
     expect(gtid).not.toBeNull();
+  });
+
+  it('the agent can make its schema and every comparing call, and the monitor reads the row', async () => {
+    const app = await session(APP);
+    const root = await session(ADMIN);
+    const { server: watching } = await monitor();
+    const fence = fenceOf('mmm_agent');
+    await armed(fence);
+    const claimed = await done(fence.call({ do: 'claim', epoch: epoch(1), unfenced: true }));
+    const calls: readonly Call[] = [
+      { do: 'kill', epoch: epoch(1) },
+      { do: 'close', epoch: epoch(1), killClients: true, withinMs: 3_000 },
+      { do: 'stop-io', epoch: epoch(1) },
+      opening(claimed, epoch(1), { leaseMs: 60_000 }),
+      { do: 'renew', epoch: epoch(1), baseMs: claimed.nowMs, leaseMs: 60_000 },
+      { do: 'start-io', epoch: epoch(1), fromStandstill: false },
+      { do: 'start-sql', epoch: epoch(1), fromStandstill: false },
+      { do: 'start-replication', epoch: epoch(1), fromStandstill: false },
+    ];
+    for (const call of calls) expect(await fence.call(call), call.do).toMatchObject({ kind: 'done' });
+    expect(await lives(app)).toBe(false);
+    expect(await lives(root)).toBe(true);
+    const { evidence } = await monitor();
+    expect(evidence).toMatchObject({ facts: { row: { epoch: epoch(1), opened: { number: 1 }, readOnly: false } } });
+    expect(watching.connectionBroke).toBe(false);
+  });
+
+  it('the account that the sandbox gives the daemons has what the README gives them for the schema', () => {
+    const lines = statements.filter((block) => block.startsWith(head)).join('\n');
+    expect(lines).toContain(`GRANT ${SCHEMA_GRANTS} ON mmm.* TO 'mmm_agent'@'%';`);
+    expect(accountStatements(kind).join('\n')).toContain(`GRANT ${SCHEMA_GRANTS}, DELETE ON mmm.* TO`);
   });
 
   it('the agent can do every step, and spares administrators and the monitor when it closes a host', async () => {
@@ -74,8 +111,8 @@ describe.each([
   });
 });
 
-function serverFor(user: string, block: BlockPatterns | null) {
-  const access: MysqlAccess = {
+function accessOf(user: string): { host: Host; access: MysqlAccess } {
+  const access = {
     user,
     password: 'xxxxxxxx',
     database: 'information_schema',
@@ -83,9 +120,19 @@ function serverFor(user: string, block: BlockPatterns | null) {
     connectTimeoutMs: 2_000,
   };
   const [address, port] = [rig.b.host.split(':')[0] ?? '', rig.b.port];
-  const server = openServer({ host: `${address}:${port}`, access, block, excludeUsers: [] });
+  return { host: `${address}:${port}`, access };
+}
+
+function serverFor(user: string, block: BlockPatterns | null) {
+  const server = openServer({ ...accessOf(user), block, excludeUsers: [] });
   opened.push(server);
   return server;
+}
+
+function fenceOf(user: string) {
+  const fence = openFence(accessOf(user));
+  opened.push(fence);
+  return fence;
 }
 
 async function monitor() {

@@ -7,7 +7,7 @@ import type { HostRow } from '../../src/core/host-row.ts';
 import type { Epoch } from '../../src/core/pair.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import { ADMIN } from '../../src/sandbox/accounts.ts';
-import { armed, done, epoch, fenceFor, grantSchema, LEASE_MS, opened, opening, rowOf } from '../support/fence.ts';
+import { armed, done, epoch, fenceFor, LEASE_MS, opened, opening, rowOf } from '../support/fence.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 import { until } from '../support/until.ts';
 
@@ -25,7 +25,6 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
 
   beforeAll(async () => {
     pair = await aPair({ kind });
-    await grantSchema(pair.a);
     fence = fenceFor(pair.a);
     other = fenceFor(pair.a);
     await armed(fence);
