@@ -27,6 +27,8 @@ export class AgentLooks {
   readonly restarted = new Set<Host>();
   /** Whose I/O thread this agent stopped and has not seen running since: the board that says so may be emptied. */
   readonly ioStoppedHere = new Set<Host>();
+  /** The servers' rows are wanted, too, also where none was when the connection was opened. */
+  wantRow = false;
   readonly #parts: AgentLooksParts;
   readonly #boots = new Map<Host, string>();
   readonly #known = new Map<Host, Look>();
@@ -58,7 +60,7 @@ export class AgentLooks {
 
   async #probe(host: Host): Promise<Look> {
     const { serverFor, clock, wake } = this.#parts;
-    const evidence = await serverFor(host).probe();
+    const evidence = await serverFor(host).probe({ row: this.wantRow });
     if (evidence.kind === 'answered') this.#learn(host, evidence.facts);
     const seen = { evidence, atMs: clock.monotonic() };
     if (this.#known.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') wake();

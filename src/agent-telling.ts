@@ -4,6 +4,7 @@
 import { describeConflict } from './core/conflict.ts';
 import type { Board, Report } from './core/decision.ts';
 import { type Divergence, describeDivergence, isMerged, type LeftBehind } from './core/divergence.ts';
+import { wasOpenedUnder } from './core/guard.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
@@ -29,6 +30,10 @@ export interface Work {
   readonly key: string;
   receivedBefore: Progress['receivedBefore'];
   drainSinceMs: number | null;
+  /** When this agent first saw the decision stand in the row of the host that is to be opened. */
+  claimedAtMs: number | null;
+  /** What came of the operator's fence hook; null: it was not run. */
+  hook: 'running' | 'succeeded' | 'failed' | null;
   /** Since when this change keeps clients from writing, or found that nobody may. */
   withoutWriterSinceMs: number | null;
   /** How long that was, in the end; null when clients were not kept from writing by this agent. */
@@ -55,6 +60,8 @@ export function newWork(key: string): Work {
     key,
     receivedBefore: null,
     drainSinceMs: null,
+    claimedAtMs: null,
+    hook: null,
     withoutWriterSinceMs: null,
     noWriterMs: null,
     overdueToldMs: null,
@@ -134,6 +141,19 @@ export class AgentTelling {
     });
   }
 
+  /** With a safety on, the contract's keys and message follow the opening; whatever else wrote them is put right (a Perl identify, an old dump). */
+  async announce({ epoch, announced }: Board, roles: Roles, active: Evidence): Promise<void> {
+    const { store, uniqsign, log } = this.#parts;
+    if (epoch === null || active.kind !== 'answered' || !wasOpenedUnder(active.facts.row, epoch)) return;
+    if (announced?.active === roles.active && announced.passive === roles.passive) return;
+    if (!(await store.announce(uniqsign, epoch, roles))) return;
+    log.info(`announces ${roles.active} as the active of decision ${epoch.number}`, {
+      event: 'announced',
+      host: roles.active,
+      epoch: epoch.number,
+    });
+  }
+
   /** Before it flows to the active, for then nobody could count it any more. False: the decision was replaced meanwhile. */
   async divergence(
     { epoch, divergence: known }: Board,
@@ -201,7 +221,7 @@ export class AgentTelling {
 
 /** A wait that is not over is no trouble. */
 export function isWaiting(step: Step): boolean {
-  return step.do === 'await-applied' || step.do === 'await-received';
+  return step.do === 'await-applied' || step.do === 'await-received' || step.do === 'await-lease';
 }
 
 function isAnswered({ epoch, report }: Board, outcome: Report['outcome'], host: Host, why: string): boolean {

@@ -2,26 +2,35 @@
 // Comes from ops/supervise.ts, woken by messages, at every interval, for every pair that src/agent-pairs.ts found;
 // core/reconcile.ts says what to do next, mysql/server.ts does it. A message is never obeyed, it only wakes (L2).
 
+import { doStep, type Orders } from './agent-hands.ts';
 import { AgentLooks, type Look } from './agent-looks.ts';
-import { AgentTelling, isWaiting, type Mailer, newWork, type Work } from './agent-telling.ts';
-import { FRESH_MS } from './core/death.ts';
+import {
+  isFencing,
+  isHealing,
+  isOpen,
+  isOpening,
+  noteClaim,
+  noteWriter,
+  OPENING_EVIDENCE_MS,
+  ordersOf,
+  situationOf,
+  writerAfter,
+} from './agent-situation.ts';
+import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.ts';
 import type { Board } from './core/decision.ts';
 import type { RunHook } from './core/hook.ts';
 import type { Log } from './core/log.ts';
-import type { Evidence, Facts } from './core/observation.ts';
-import { isAlive } from './core/observation.ts';
-import type { Host, Roles } from './core/pair.ts';
-import { nextStep, type Situation } from './core/reconcile.ts';
+import type { Facts } from './core/observation.ts';
+import type { Host } from './core/pair.ts';
+import { nextStep } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
-import type { FoundPair, Store } from './store/store.ts';
+import type { Store } from './store/store.ts';
 
 /** How many steps one round does at most; a change needs about eight. */
 const STEPS_PER_ROUND = 40;
-/** Evidence older than this is looked at again before a host is opened. */
-const OPENING_EVIDENCE_MS = 1_000;
 /** Replication that stops again at once is started at most this often. */
 const HEAL_GAP_MS = 10_000;
 /** Accounts that could not be blocked or released are left alone for this long, and the rest goes on. */
@@ -31,6 +40,10 @@ const GIVE_BACK_MS = 5_000;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
 const VIGIL_MS = 600_000;
 const VIGIL_GAP_MS = 100;
+/** What is refused only for this moment (a busy call, an EVENT that was just set going) is tried again soon. */
+const SOON_MS = 200;
+/** The operator's program has this long to make sure of a silent host. */
+const HOOK_MS = 30_000;
 
 export interface AgentParts {
   readonly uniqsign: string;
@@ -70,6 +83,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     if (found === null || roles === null) return {};
     const key = keyOf(found.board);
     if (key !== work.key) work = newWork(key);
+    const orders = ordersOf(found, roles);
+    looks.wantRow = orders !== null;
 
     let [active, passive] = await Promise.all([looks.look(roles.active), looks.look(roles.passive)]);
     telling.conflict(roles.active, active.evidence);
@@ -77,7 +92,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     await telling.merged(found.board, roles, active.evidence, passive.evidence);
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
+      if (orders !== null) noteClaim(work, orders, active.evidence, clock.monotonic());
       const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
+        orders,
         restarted: looks.restarted,
         ioStoppedHere: looks.ioStoppedHere,
         accountsStuck: [...accountsStuckAtMs].flatMap(([host, atMs]) =>
@@ -88,10 +105,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (next.kind !== 'step') {
         if (next.kind === 'hold' && next.draining) work.drainSinceMs ??= clock.monotonic();
         await telling.conclude(found, roles, work, next);
+        if (next.kind === 'settled' && orders !== null) await telling.announce(found.board, roles, active.evidence);
         break;
       }
       const { step } = next;
-      if (step.do === 'open') {
+      if (isOpening(step)) {
         // A host that came back while the other was drained must be seen now, not after the opening.
         const nowMs = clock.monotonic();
         const passiveIsOld = passive.evidence.kind !== 'answered' && nowMs - passive.atMs > silenceTrustedMs;
@@ -137,7 +155,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (isFencing(step) && !isOpen(active.evidence)) work.withoutWriterSinceMs ??= clock.monotonic();
 
       const beganMs = clock.monotonic();
-      const applied = await doStep(parts, work, step, step.host === roles.active ? active : passive);
+      if (step.do === 'hook' && orders !== null) {
+        runHookBeside(found.policy.fenceHook, orders, step.host, signal);
+        continue;
+      }
+      const applied = await act(orders, step, { active, passive });
       const tookMs = clock.monotonic() - beganMs;
       telling.step(work, next, applied, tookMs);
       if (step.do === 'start-replication' && applied.kind === 'done') looks.restarted.delete(step.host);
@@ -152,7 +174,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         continue;
       }
       // What is refused or unclear starts again from the top, at the next interval; a wait merely goes on.
-      if (applied.kind !== 'done' && !isWaiting(step)) return {};
+      if (applied.kind !== 'done' && !isWaiting(step)) return isForNow(applied) ? { nextMs: SOON_MS } : {};
     }
     if (passive.evidence.kind !== 'silent') {
       silentSinceMs = null;
@@ -162,32 +184,34 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     return clock.monotonic() - silentSinceMs < VIGIL_MS ? { nextMs: VIGIL_GAP_MS } : {};
   };
 
-  async function doStep(
-    { serverFor, tryOnFailure }: AgentParts,
-    current: Work,
+  async function act(
+    orders: Orders | null,
     step: Step,
-    seen: Look,
+    seen: { readonly active: Look; readonly passive: Look },
   ): Promise<Applied> {
+    const current = work;
     const nowMs = clock.monotonic();
+    const { evidence } = orders !== null && step.host === orders.roles.passive ? seen.passive : seen.active;
     if (step.do === 'stop-io') {
       // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
       await store.putIoStopped(uniqsign, step.host, true);
       looks.ioStoppedHere.add(step.host);
       healedAtMs.delete(`start-io ${step.host}`);
-      if (seen.evidence.kind === 'answered') current.receivedBefore = seen.evidence.facts.replication;
+      if (evidence.kind === 'answered') current.receivedBefore = evidence.facts.replication;
     }
     if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
-    let applied = await serverFor(step.host).apply(step);
-    for (let attempt = 1; isFailure(applied) && attempt < tryOnFailure; attempt++) {
+    let applied = await doStep(parts, orders, step, seen);
+    for (let attempt = 1; isFailure(applied) && attempt < parts.tryOnFailure; attempt++) {
       const present = await store.findPair(uniqsign);
       if (present === null || keyOf(present.board) !== current.key) return applied;
-      applied = await serverFor(step.host).apply(step);
+      applied = await doStep(parts, orders, step, seen);
     }
     if (applied.kind !== 'done') return applied;
-    if (step.do === 'open') {
-      current.opened = true;
+    if (isOpening(step)) {
+      current.opened ||= evidence.kind === 'answered' && evidence.facts.readOnly;
       const sinceMs = current.withoutWriterSinceMs;
       current.noWriterMs = sinceMs === null ? null : clock.monotonic() - sinceMs;
+      if (orders !== null && evidence.kind === 'answered') await noteLife(orders, evidence.facts);
     }
     if (isHealing(step)) {
       current.receivedBefore = null;
@@ -196,82 +220,34 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     }
     return applied;
   }
-}
 
-/** What is remembered of the hosts, whatever is decided. */
-interface Remembered {
-  readonly restarted: ReadonlySet<Host>;
-  readonly ioStoppedHere: ReadonlySet<Host>;
-  readonly accountsStuck: readonly Host[];
-}
-
-/** Who was seen to take writes under this decision, and since when nobody does. */
-function noteWriter(work: Work, board: Board, roles: Roles, active: Evidence, passive: Evidence, nowMs: number): void {
-  if (isOpen(active)) {
-    work.wasOpen = true;
-    work.withoutWriterSinceMs = null;
-  } else if (isOpen(passive)) {
-    // Somebody opened it by hand: it holds what the active lacks.
-    work.wasOpen = false;
-  } else if (passive.kind === 'answered' && board.opened === roles.passive) {
-    work.withoutWriterSinceMs ??= nowMs;
+  /** Of a host that was read only when we opened it, it is known that it comes up so [F19]. */
+  async function noteLife({ epoch, roles, lease }: Orders, { boot, readOnly }: Facts): Promise<void> {
+    const known = (await store.board(uniqsign)).lives.get(roles.active);
+    const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
+    const cameUpReadOnly = readOnly || (sameLife && known.cameUpReadOnly);
+    await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly, armed: lease === 'finite' });
   }
-}
 
-/** Who counts as the last writer once this step is begun; undefined: that stays as it is. */
-function writerAfter(step: Step, { roles, active, passive, incumbent }: Situation): Host | null | undefined {
-  if (step.do === 'open') return incumbent ? undefined : null;
-  return isFencing(step) && isOpen(passive) && !isOpen(active) ? roles.passive : undefined;
-}
-
-async function situationOf(
-  { uniqsign, store, clock, connectTimeoutMs }: AgentParts,
-  { board, policy }: FoundPair,
-  roles: Roles,
-  work: Work,
-  active: Evidence,
-  passive: Evidence,
-  { restarted, ioStoppedHere, accountsStuck }: Remembered,
-): Promise<Situation> {
-  const nowMs = clock.monotonic();
-  const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
-  const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';
-  return {
-    roles,
-    active,
-    passive,
-    incumbent: work.wasOpen || board.opened === roles.active,
-    passiveWroteLast: board.opened === roles.passive,
-    passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
-    ioStopped: stopped ? [...(await store.ioStopped(uniqsign, [roles.active, roles.passive])), ...ioStoppedHere] : [],
-    accountsStuck,
-    passiveRestarted: restarted.has(roles.passive),
-    policy,
-    force: board.terms.force,
-    tooLate: board.terms.backAtMs !== null && clock.wall() >= board.terms.backAtMs,
-    progress: {
-      receivedBefore: work.receivedBefore,
-      drainingSec: seconds(work.drainSinceMs),
-      withoutWriterSec: seconds(work.withoutWriterSinceMs),
-    },
-    openWithinSec: (2 * connectTimeoutMs + OPENING_EVIDENCE_MS) / 1000,
-    guard: null,
-  };
-}
-
-/** The monitors call the host unreachable, and lately: only then may it be passed over unfenced. */
-async function isGone(store: Store, uniqsign: string, host: Host, nowMs: number): Promise<boolean> {
-  const [observation] = await store.observations(uniqsign, [host]);
-  if (!observation) return false;
-  return !isAlive(observation.evidence) && Math.abs(nowMs - observation.atMs) <= FRESH_MS;
-}
-
-function ioOf(evidence: Evidence): string | undefined {
-  return evidence.kind === 'answered' ? evidence.facts.replication?.io : undefined;
-}
-
-function isOpen(evidence: Evidence): evidence is { kind: 'answered'; facts: Facts } {
-  return evidence.kind === 'answered' && !evidence.facts.readOnly;
+  /** It may take long, and the lease's wait goes on meanwhile. */
+  function runHookBeside(program: string | null, { epoch }: Orders, host: Host, signal: AbortSignal): void {
+    const current = work;
+    if (program === null) return;
+    current.hook = 'running';
+    parts.log.warn(`runs the fence hook ${program} for the silent ${host}`, { event: 'hook', host });
+    const order = { program, host, uniqsign, epoch, withinMs: HOOK_MS };
+    void parts.runHook(order, signal).then(({ succeeded, why }) => {
+      current.hook = succeeded ? 'succeeded' : 'failed';
+      parts.log[succeeded ? 'info' : 'error'](
+        `the fence hook for ${host} ${succeeded ? 'succeeded' : 'failed'}: ${why}`,
+        {
+          event: 'hook',
+          host,
+        },
+      );
+      parts.wake();
+    });
+  }
 }
 
 /** A decision by its epoch; one of a Perl identify, which has none, by its roles. */
@@ -279,13 +255,19 @@ function keyOf({ epoch, roles }: Board): string {
   return JSON.stringify([epoch?.number ?? null, epoch?.id ?? null, roles?.active ?? null, roles?.passive ?? null]);
 }
 
-function isHealing(step: Step): boolean {
-  return step.do === 'start-io' || step.do === 'start-replication';
-}
+const FOR_NOW: ReadonlySet<string | undefined> = new Set([
+  'busy',
+  'unarmed',
+  'unapplied',
+  'io-runs',
+  'late',
+  'unclaimed',
+  'rebooted',
+  'lease-out',
+]);
 
-/** Keeps clients from writing. */
-function isFencing(step: Step): boolean {
-  return step.do === 'block' || step.do === 'close';
+function isForNow(applied: Applied): boolean {
+  return applied.kind === 'not-done' && FOR_NOW.has(applied.code);
 }
 
 function isOfAccounts(step: Step): boolean {

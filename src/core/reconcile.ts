@@ -2,11 +2,21 @@
 // Comes from src/agent.ts, which probes, asks for one step, does it (mysql/server.ts), probes again and asks again; so each
 // step is derived from facts, can be cut off anywhere and run twice. Order is safety here: see each branch.
 
+import type { Opening } from './call.ts';
 import type { Policy } from './decision.ts';
 import { type LeftBehind, leftBehind } from './divergence.ts';
+import {
+  fenceSilent,
+  type Guard,
+  isClaimed,
+  isLeaseOut,
+  knowsHigher,
+  wasOpenedInThisLife,
+  wasOpenedUnder,
+} from './guard.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
-import type { Epoch, Host, Roles } from './pair.ts';
+import type { Host, Roles } from './pair.ts';
 import { hasReceived, isApplied } from './replication.ts';
 import { replicatesFrom } from './source.ts';
 import type { Step } from './step.ts';
@@ -55,26 +65,6 @@ export interface Situation {
   readonly guard: Guard | null;
 }
 
-/** What a pair with a safety on knows besides. The rows are among the facts. */
-export interface Guard {
-  readonly epoch: Epoch;
-  /** What the decision permits. */
-  readonly lease: 'finite' | 'endless';
-  readonly leaseMs: number;
-  readonly onUnreachable: Policy['onUnreachable'];
-  /** The pair's lease is endless on purpose [F6], by the board (unknown counts) or by the row of a host that was claimed. */
-  readonly unfenced: boolean;
-  /** The board's flag is set or unknown. */
-  readonly flagOnBoard: boolean;
-  /** The passive-to-be was armed when it was last heard of. */
-  readonly passiveArmed: boolean;
-  /** Nothing runs at the passive-to-be: refused, the connections broke, and it is known to come up read only [F19]. */
-  readonly passiveDown: boolean;
-  /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
-  readonly claimedForMs: number | null;
-  readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
-}
-
 /** The next step, or why there is none. */
 export type Next =
   | {
@@ -120,7 +110,9 @@ function canGoBack({ active, passive, incumbent, passiveWroteLast, force, progre
 }
 
 function plan(situation: Situation): Next {
-  const { roles, active, passive } = situation;
+  const { roles, active, passive, guard } = situation;
+  const guarding = guard === null ? whyUnguarded(situation) : prepare(situation, guard);
+  if (guarding !== null) return guarding;
   if (active.kind !== 'answered') {
     // Closing the other host now would leave nobody writable: whatever it is, it stays as it is (L3).
     return hold(`the active ${roles.active} cannot be reached (${active.message}); ${roles.passive} is left as it is`);
@@ -133,13 +125,14 @@ function plan(situation: Situation): Next {
   }
   if (situation.incumbent) {
     // It restarted read only; nobody else was opened since, so it needs no drain and nobody to be fenced.
-    return open(situation, active.facts, `${roles.active} was the active already and came back read only`);
+    return openAgain(situation, active.facts);
   }
   if (isAlive(passive)) {
     return hold(
       `${roles.passive} is alive but cannot be closed (${passive.message}), so ${roles.active} is not opened`,
     );
   }
+  if (guard !== null) return passOver(situation, guard, active.facts, passive.message);
   if (!situation.passiveGone) {
     // Silent to this agent alone: it may be taking writes, and another agent may reach it.
     return hold(
@@ -149,21 +142,127 @@ function plan(situation: Situation): Next {
   return drainThenOpen(situation, active.facts, `${roles.passive} is unreachable (${passive.message})`);
 }
 
+/** Without a safety on nothing renews a lease, so a server that closes itself would be opened again and again. */
+function whyUnguarded({ roles, active, passive }: Situation): Next | null {
+  const leased = [
+    { host: roles.active, seen: active },
+    { host: roles.passive, seen: passive },
+  ].find(({ seen }) => seen.kind === 'answered' && seen.facts.row !== null && seen.facts.row.lease.kind === 'finite');
+  if (leased === undefined) return null;
+  return hold(
+    `${leased.host} holds a lease of mmm, but the decision on the board knows of none: it was made by an identify that does not know \`fencing\`; nothing is changed`,
+  );
+}
+
+/** What must be so before anything is done to a guarded pair: both rows are there, and neither knows a higher decision. */
+function prepare({ roles, active, passive }: Situation, { epoch }: Guard): Next | null {
+  for (const [host, seen] of [
+    [roles.active, active],
+    [roles.passive, passive],
+  ] as const) {
+    if (seen.kind !== 'answered') continue;
+    const { row } = seen.facts;
+    if (row === null) return step({ do: 'install', host }, `${host} has no row of this version of mmm`);
+    if (knowsHigher(row, epoch)) {
+      return hold(
+        `${host} knows decision ${row.epoch?.number ?? 0}, so decision ${epoch.number} is not obeyed any more`,
+      );
+    }
+  }
+  return null;
+}
+
+/** Whoever is to be opened carries the epoch first: from then on no renewal of the other host finds a witness [F3]. */
+function claimed(situation: Situation, host: Host, facts: Facts): Next | null {
+  const { guard } = situation;
+  if (guard === null || isClaimed(facts.row, guard.epoch)) return null;
+  return step({ do: 'claim', host, unfenced: null }, `${host} is to know decision ${guard.epoch.number}`);
+}
+
+/** The other host does not answer, and may take writes. */
+function passOver(situation: Situation, guard: Guard, active: Facts, silence: string): Next {
+  const { roles, passiveGone } = situation;
+  const claim = claimed(situation, roles.active, active);
+  if (claim !== null) return claim;
+  const found = fenceSilent(guard, roles.passive);
+  const goOn = (why: string) =>
+    drainThenOpen(situation, active, `${roles.passive} is unreachable (${silence}), ${why}`);
+  switch (found.kind) {
+    case 'fenced':
+      return goOn(found.why);
+    case 'promote':
+      // Silent to this agent alone: it may be taking writes, and another agent may reach it.
+      return passiveGone
+        ? goOn(found.why)
+        : hold(
+            `${roles.passive} does not answer this agent (${silence}), but the monitors do not call it unreachable; ${roles.active} is not opened`,
+          );
+    case 'run-hook':
+      return step({ do: 'hook', host: roles.passive }, `${roles.passive} is unreachable (${silence})`);
+    case 'wait':
+      return step({ do: 'await-lease', host: roles.passive, forMs: found.forMs }, found.why);
+    case 'hold':
+      return hold(`${found.why}; ${roles.active} is not opened`);
+    default:
+      return found satisfies never;
+  }
+}
+
 /** The active is open: close a second writer first, then put accounts and replication right. */
 function keepOpen(situation: Situation, active: Facts): Next {
-  const { roles, passive, accountsStuck } = situation;
+  const { roles, passive, accountsStuck, guard } = situation;
   if (passive.kind === 'answered' && !passive.facts.readOnly) {
     return fence(situation, passive.facts, `${roles.active} is the active and open`);
   }
+  const grant = guard === null ? null : keepGranted(situation, guard, active);
+  if (grant !== null) return grant;
   // Before those of the passive, which is closed: without this nobody writes.
   if ((active.accounts?.blocked ?? 0) > 0 && !accountsStuck.includes(roles.active)) {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
   }
   if (passive.kind !== 'answered') return { kind: 'settled' };
+  const flags = guard === null ? null : clearFlags(situation, guard, active, passive.facts);
+  if (flags !== null) return flags;
   if (opens(passive.facts) && !accountsStuck.includes(roles.passive)) {
     return step({ do: 'block', host: roles.passive }, `accounts on the passive ${roles.passive} are not blocked`);
   }
   return heal(situation, active, passive.facts);
+}
+
+/** A writable active must be so by this decision: an epoch that keeps the active is claimed and opened as any other, without a drain. */
+function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | null {
+  const { roles } = situation;
+  const { row, boot } = active;
+  const neverOurs = row?.opened === null;
+  if (!neverOurs && !wasOpenedInThisLife(row, boot)) {
+    // Its my.cnf lets it start writable, or somebody set read_only off: it has no lease that is its own.
+    return step(
+      { do: 'close', host: roles.active },
+      `${roles.active} is writable, but mmm has not opened it in this life`,
+    );
+  }
+  if (isLeaseOut(active)) {
+    return step({ do: 'close', host: roles.active }, `the lease of ${roles.active} has run out`);
+  }
+  if (wasOpenedUnder(row, guard.epoch)) return null;
+  const { passive } = situation;
+  const claim =
+    claimed(situation, roles.active, active) ??
+    (passive.kind === 'answered' ? claimed(situation, roles.passive, passive.facts) : null);
+  return claim ?? open(situation, active, `${roles.active} keeps the role under decision ${guard.epoch.number}`);
+}
+
+/** Arming, its last steps: only when no row says any more that the lease is endless may the board say so, too [F6]. */
+function clearFlags(situation: Situation, guard: Guard, active: Facts, passive: Facts): Next | null {
+  const { roles } = situation;
+  const claim = claimed(situation, roles.passive, passive);
+  if (claim !== null) return claim;
+  if (guard.lease !== 'finite' || active.row?.lease.kind !== 'finite') return null;
+  if (passive.row?.unfenced === true) {
+    return step({ do: 'claim', host: roles.passive, unfenced: false }, `the lease of ${roles.active} is finite`);
+  }
+  if (!guard.flagOnBoard) return null;
+  return step({ do: 'clear-flag', host: roles.active }, `the lease of ${roles.active} is finite, and both rows say so`);
 }
 
 /** Replication runs again both ways, but towards a host only once that host is known to be closed [F5]. */
@@ -213,13 +312,16 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
     const outlook = `${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`;
     return active.replication?.io === 'Connecting' ? hold(outlook) : stuck(outlook);
   }
-  return fence(situation, passive, `${roles.active} is to be the active`);
+  return claimed(situation, roles.active, active) ?? fence(situation, passive, `${roles.active} is to be the active`);
 }
 
 /** Both are closed. The one to be opened must hold everything that the other one holds, unless it was the writer itself. */
 function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles, incumbent, force, progress } = situation;
-  if (incumbent) return open(situation, active, `${roles.active} was the active already and came back read only`);
+  // Both, so that neither is opened or renewed any more under an earlier one.
+  const claim = claimed(situation, roles.active, active) ?? claimed(situation, roles.passive, passive);
+  if (claim !== null) return claim;
+  if (incumbent) return openAgain(situation, active);
   if (hasEverything(active, passive)) {
     return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
   }
@@ -296,7 +398,7 @@ function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
     }
     // The operator's policy says to go on; the report says so too.
     if (progress.drainingSec >= limit || (force && obstacle !== null)) {
-      return open(situation, active, `${why}; SKIPPED: ${reason}`);
+      return openStopped(situation, active, `${why}; SKIPPED: ${reason}`);
     }
     const outlook = `${reason}; ${roles.active} is opened without them after drain_timeout (${limit} s)`;
     return { kind: 'hold', outcome: 'held', why: outlook, draining: true, final: true };
@@ -306,7 +408,7 @@ function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
     return step({ do: 'stop-io', host: roles.active }, `${why}; nothing more is to arrive from it`);
   }
   if (!isApplied(active)) return step({ do: 'await-applied', host: roles.active }, why);
-  return open(situation, active, `${why}; all that was received is applied`);
+  return open(situation, active, `${why}; all that was received is applied`, 'drained');
 }
 
 function cannotDrain(situation: Situation, active: Facts, replication: Replication): string | null {
@@ -332,9 +434,34 @@ function fence(situation: Situation, passive: Facts, why: string): Next {
   return step({ do: 'close', host: roles.passive }, why);
 }
 
-function open(situation: Situation, active: Facts, why: string): Next {
+/** It took writes last, so it lacks nothing that was acknowledged. */
+function openAgain(situation: Situation, active: Facts): Next {
+  const { roles, guard } = situation;
+  const why = `${roles.active} was the active already and came back read only`;
+  const claim = claimed(situation, roles.active, active);
+  if (claim !== null) return claim;
+  // Under a decision of before, it is only opened anew; a new one asks for a host into which nothing flows.
+  return guard === null || wasOpenedUnder(active.row, guard.epoch)
+    ? open(situation, active, why)
+    : openStopped(situation, active, why);
+}
+
+/** Without the rest of what it received, or where nothing can be lacking. */
+function openStopped(situation: Situation, active: Facts, why: string): Next {
+  const host = situation.roles.active;
+  if (situation.guard !== null && active.replication !== null && active.replication.io !== 'No') {
+    return step({ do: 'stop-io', host }, `${why}; nothing more is to arrive`);
+  }
+  return open(situation, active, why);
+}
+
+function open(situation: Situation, active: Facts, why: string, demand: Opening['demand'] = 'io-stopped'): Next {
+  const { roles, guard } = situation;
+  if (guard !== null) {
+    return step({ do: 'grant', host: roles.active, demand, startedSec: active.boot.startedSec }, why);
+  }
   const deadlineServerTime = active.serverTime + situation.openWithinSec;
-  return step({ do: 'open', host: situation.roles.active, deadlineServerTime }, why);
+  return step({ do: 'open', host: roles.active, deadlineServerTime }, why);
 }
 
 /** A drain stopped it, and then the other host came back with more: it is ours to start again. */

@@ -1,0 +1,183 @@
+// What the agent's plan is derived from: the board, what was seen of both hosts, and what is remembered of the decision.
+// Comes from src/agent.ts at each step; goes on to core/reconcile.ts `nextStep`.
+
+import type { Orders } from './agent-hands.ts';
+import type { Work } from './agent-telling.ts';
+import { FRESH_MS } from './core/death.ts';
+import type { Board } from './core/decision.ts';
+import { type Guard, isClaimed, lastOpened } from './core/guard.ts';
+import type { Evidence, Facts } from './core/observation.ts';
+import { isAlive } from './core/observation.ts';
+import type { Host, Roles } from './core/pair.ts';
+import type { Situation } from './core/reconcile.ts';
+import type { Step } from './core/step.ts';
+import type { Server } from './mysql/server.ts';
+import type { Clock } from './ops/clock.ts';
+import type { FoundPair, Store } from './store/store.ts';
+
+/** Evidence older than this is looked at again before a host is opened. */
+export const OPENING_EVIDENCE_MS = 1_000;
+
+/** null: no safety is on. */
+export function ordersOf({ board: { epoch, terms }, policy }: FoundPair, roles: Roles): Orders | null {
+  if (epoch === null || terms.lease === null) return null;
+  return { roles, epoch, lease: terms.lease, leaseMs: policy.leaseMs };
+}
+
+export function noteClaim(work: Work, { epoch }: Orders, active: Evidence, nowMs: number): void {
+  if (active.kind === 'answered' && isClaimed(active.facts.row, epoch)) work.claimedAtMs ??= nowMs;
+}
+
+function guardOf(
+  orders: Orders,
+  { board, policy }: FoundPair,
+  work: Work,
+  {
+    active,
+    passive,
+    passiveBroke,
+    nowMs,
+  }: { active: Evidence; passive: Evidence; passiveBroke: boolean; nowMs: number },
+): Guard {
+  const { roles, epoch, lease, leaseMs } = orders;
+  const flagOnBoard = board.unfenced !== false;
+  const row = active.kind === 'answered' ? active.facts.row : null;
+  const lostIt = active.kind === 'answered' && active.facts.replication?.io !== 'Yes';
+  const life = board.lives.get(roles.passive);
+  return {
+    epoch,
+    lease,
+    leaseMs,
+    onUnreachable: policy.onUnreachable,
+    unfenced: flagOnBoard || row?.unfenced === true,
+    flagOnBoard,
+    passiveArmed: life?.armed === true,
+    passiveDown: passive.kind === 'refused' && passiveBroke && lostIt && life?.cameUpReadOnly === true,
+    claimedForMs: work.claimedAtMs === null ? null : nowMs - work.claimedAtMs,
+    hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
+  };
+}
+
+interface SituationParts {
+  readonly uniqsign: string;
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly connectTimeoutMs: number;
+  readonly serverFor: (host: Host) => Server;
+}
+
+/** What is remembered of the hosts, whatever is decided. */
+interface Remembered {
+  readonly orders: Orders | null;
+  readonly restarted: ReadonlySet<Host>;
+  readonly ioStoppedHere: ReadonlySet<Host>;
+  readonly accountsStuck: readonly Host[];
+}
+
+/** Who was seen to take writes under this decision, and since when nobody does. */
+export function noteWriter(
+  work: Work,
+  board: Board,
+  roles: Roles,
+  active: Evidence,
+  passive: Evidence,
+  nowMs: number,
+): void {
+  if (isOpen(active)) {
+    work.wasOpen = true;
+    work.withoutWriterSinceMs = null;
+  } else if (isOpen(passive)) {
+    // Somebody opened it by hand: it holds what the active lacks.
+    work.wasOpen = false;
+  } else if (passive.kind === 'answered' && board.opened === roles.passive) {
+    work.withoutWriterSinceMs ??= nowMs;
+  }
+}
+
+/** Who counts as the last writer once this step is begun; undefined: that stays as it is. */
+export function writerAfter(step: Step, { roles, active, passive, incumbent }: Situation): Host | null | undefined {
+  if (isOpening(step)) return incumbent || isOpen(active) ? undefined : null;
+  return isFencing(step) && isOpen(passive) && !isOpen(active) ? roles.passive : undefined;
+}
+
+export async function situationOf(
+  { uniqsign, store, clock, connectTimeoutMs, serverFor }: SituationParts,
+  found: FoundPair,
+  roles: Roles,
+  work: Work,
+  active: Evidence,
+  passive: Evidence,
+  { orders, restarted, ioStoppedHere, accountsStuck }: Remembered,
+): Promise<Situation> {
+  const { board, policy } = found;
+  // The rows know best who wrote last; the board stands in for a host that does not answer.
+  const byRows =
+    orders === null
+      ? null
+      : lastOpened({ host: roles.active, evidence: active }, { host: roles.passive, evidence: passive });
+  const nowMs = clock.monotonic();
+  const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
+  const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';
+  return {
+    roles,
+    active,
+    passive,
+    // Rows know nothing of a host that was opened by hand; the board does.
+    incumbent:
+      byRows === null
+        ? work.wasOpen || board.opened === roles.active
+        : byRows === roles.active && board.opened !== roles.passive,
+    passiveWroteLast: (board.opened ?? byRows) === roles.passive,
+    passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
+    ioStopped: stopped ? [...(await store.ioStopped(uniqsign, [roles.active, roles.passive])), ...ioStoppedHere] : [],
+    accountsStuck,
+    passiveRestarted: restarted.has(roles.passive),
+    policy,
+    force: board.terms.force,
+    tooLate: board.terms.backAtMs !== null && clock.wall() >= board.terms.backAtMs,
+    progress: {
+      receivedBefore: work.receivedBefore,
+      drainingSec: seconds(work.drainSinceMs),
+      withoutWriterSec: seconds(work.withoutWriterSinceMs),
+    },
+    openWithinSec: (2 * connectTimeoutMs + OPENING_EVIDENCE_MS) / 1000,
+    guard:
+      orders === null
+        ? null
+        : guardOf(orders, found, work, {
+            active,
+            passive,
+            passiveBroke: serverFor(roles.passive).connectionBroke,
+            nowMs,
+          }),
+  };
+}
+
+/** The monitors call the host unreachable, and lately: only then may it be passed over unfenced. */
+async function isGone(store: Store, uniqsign: string, host: Host, nowMs: number): Promise<boolean> {
+  const [observation] = await store.observations(uniqsign, [host]);
+  if (!observation) return false;
+  return !isAlive(observation.evidence) && Math.abs(nowMs - observation.atMs) <= FRESH_MS;
+}
+
+function ioOf(evidence: Evidence): string | undefined {
+  return evidence.kind === 'answered' ? evidence.facts.replication?.io : undefined;
+}
+
+export function isOpen(evidence: Evidence): evidence is { kind: 'answered'; facts: Facts } {
+  return evidence.kind === 'answered' && !evidence.facts.readOnly;
+}
+
+export function isHealing(step: Step): boolean {
+  return step.do === 'start-io' || step.do === 'start-replication';
+}
+
+/** Keeps clients from writing. */
+export function isFencing(step: Step): boolean {
+  return step.do === 'block' || step.do === 'close';
+}
+
+/** Lets clients write. */
+export function isOpening(step: Step): boolean {
+  return step.do === 'open' || step.do === 'grant';
+}

@@ -1,0 +1,99 @@
+// What reconcile.ts asks about a pair with a safety on: who is claimed, opened and fenced, by the rows of both servers. The order of a
+// change is in docs/protocol.md; why it is not shorter, in its findings there.
+
+import type { Policy } from './decision.ts';
+import type { HostRow } from './host-row.ts';
+import { leaseWaitMs } from './lease.ts';
+import type { Boot, Evidence, Facts } from './observation.ts';
+import type { Epoch, Host } from './pair.ts';
+
+/** What a pair with a safety on knows besides its facts, among which the rows are. */
+export interface Guard {
+  readonly epoch: Epoch;
+  /** What the decision permits. */
+  readonly lease: 'finite' | 'endless';
+  readonly leaseMs: number;
+  readonly onUnreachable: Policy['onUnreachable'];
+  /** The pair's lease is endless on purpose [F6], by the board (unknown counts) or by the row of the host that was claimed. */
+  readonly unfenced: boolean;
+  /** The board's flag is set or unknown. */
+  readonly flagOnBoard: boolean;
+  /** The passive-to-be was armed when it was last heard of. */
+  readonly passiveArmed: boolean;
+  /** Nothing runs at the passive-to-be: refused, the connections broke, and it is known to come up read only [F19]. */
+  readonly passiveDown: boolean;
+  /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
+  readonly claimedForMs: number | null;
+  readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
+}
+
+/** The row knows a higher decision, or another one of the same number: whoever obeys a lower one would go back (S3). */
+export function knowsHigher(row: HostRow | null, epoch: Epoch): boolean {
+  if (row === null || row.epoch === null) return false;
+  return row.epoch.number > epoch.number || (row.epoch.number === epoch.number && !isClaimed(row, epoch));
+}
+
+export function isClaimed(row: HostRow | null, epoch: Epoch): boolean {
+  const known = row?.epoch ?? null;
+  return known !== null && known.number === epoch.number && known.id === epoch.id && known.active === epoch.active;
+}
+
+/** It was opened under this very decision, in this or an earlier life. */
+export function wasOpenedUnder(row: HostRow | null, epoch: Epoch): boolean {
+  return row?.opened?.number === epoch.number && row.opened.id === epoch.id;
+}
+
+/** It was opened by us in this life, under whatever decision: else somebody set read_only off by hand, or it started writable. */
+export function wasOpenedInThisLife(row: HostRow | null, boot: Boot): boolean {
+  return row?.opened?.startedSec === boot.startedSec;
+}
+
+/** Of two hosts the one that took writes last, by their rows; null: nobody was ever opened by us, or the rows do not say. */
+export function lastOpened(
+  one: { host: Host; evidence: Evidence },
+  other: { host: Host; evidence: Evidence },
+): Host | null {
+  if (one.evidence.kind !== 'answered' || other.evidence.kind !== 'answered') return null;
+  const [first, second] = [one, other].map(({ evidence }) =>
+    evidence.kind === 'answered' ? (evidence.facts.row?.opened?.number ?? 0) : 0,
+  );
+  if (first === undefined || second === undefined || first === second) return null;
+  return first > second ? one.host : other.host;
+}
+
+/** A lease that is there and has run out: the server closes itself within a second, and nothing may renew it. */
+export function isLeaseOut({ row }: Pick<Facts, 'row'>): boolean {
+  return row !== null && row.lease.kind === 'finite' && row.lease.expiresAtMs <= row.nowMs;
+}
+
+/** Whether a host that does not answer may be passed over. */
+export type SilentFence =
+  | { readonly kind: 'fenced'; readonly why: string }
+  | { readonly kind: 'run-hook' }
+  | { readonly kind: 'wait'; readonly forMs: number; readonly why: string }
+  /** The operator's policy says to go on without knowing. */
+  | { readonly kind: 'promote'; readonly why: string }
+  | { readonly kind: 'hold'; readonly why: string };
+
+/** Asked when the host to be opened is claimed: from then on no renewal of the other one finds a witness [F3]. */
+export function fenceSilent(guard: Guard, host: Host): SilentFence {
+  if (guard.passiveDown) {
+    return { kind: 'fenced', why: `nothing runs at ${host}, which is known to come up read only` };
+  }
+  if (guard.hook === 'succeeded') return { kind: 'fenced', why: `the fence hook says that ${host} takes no writes` };
+  if (guard.hook === 'due') return { kind: 'run-hook' };
+  if (guard.passiveArmed && !guard.unfenced && guard.claimedForMs !== null) {
+    const leftMs = leaseWaitMs(guard.leaseMs) - guard.claimedForMs;
+    return leftMs <= 0
+      ? { kind: 'fenced', why: `the lease of ${host} is over` }
+      : { kind: 'wait', forMs: leftMs, why: `the lease of ${host} is not over yet` };
+  }
+  if (guard.hook === 'running') return { kind: 'wait', forMs: 1_000, why: 'the fence hook has not ended yet' };
+  const without = guard.unfenced
+    ? `the pair is unfenced, so nobody knows whether ${host} takes writes`
+    : `${host} was not armed when it was last heard of, so nobody knows whether it takes writes`;
+  const failed = guard.hook === 'failed' ? '; the fence hook failed' : '';
+  return guard.onUnreachable === 'promote'
+    ? { kind: 'promote', why: `${without}${failed}; on_unreachable=promote` }
+    : { kind: 'hold', why: `${without}${failed}; on_unreachable=wait` };
+}
