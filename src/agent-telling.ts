@@ -12,7 +12,7 @@ import type { Next, Progress } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
 import type { Clock } from './ops/clock.ts';
 import type { FoundPair, Store } from './store/store.ts';
-import { encodeMessage } from './store/wire.ts';
+import { encodeMessage } from './store/wire-message.ts';
 
 /** Clauses kept of what was done under one decision; a pair that is healed again and again must not fill the memory. */
 const DONE_KEPT = 50;

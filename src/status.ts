@@ -9,7 +9,7 @@ import type { Host, Pair } from './core/pair.ts';
 import { isOver, type Pause, type Request } from './core/request.ts';
 import { hears, heartbeatAdvice } from './core/witness.ts';
 import type { Store } from './store/store.ts';
-import { replCheck } from './store/wire.ts';
+import { replCheck } from './store/wire-observations.ts';
 
 /** A status this old is shown with its age (contract). */
 const OLD_SEC = 30;

@@ -8,7 +8,7 @@ import type { Pacing } from '../src/core/pacing.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
 import { type MonitorParts, makeMonitorRound } from '../src/monitor.ts';
 import { pairStatus, statusText } from '../src/status.ts';
-import { decodeMessage } from '../src/store/wire.ts';
+import { decodeMessage } from '../src/store/wire-message.ts';
 import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
 import { failure } from './support/facts.ts';
 import { FakeClock, fakeRandom } from './support/fake-clock.ts';

@@ -1,5 +1,5 @@
 // What one probe of one host found: graded evidence, never a boolean.
-// Made by mysql/server.ts, carried over Redis by store/wire.ts, judged by core/death.ts and core/rules.ts.
+// Made by mysql/server.ts, carried over Redis by store/wire-observations.ts, judged by core/death.ts and core/rules.ts.
 
 import type { HostRow } from './host-row.ts';
 import type { Host } from './pair.ts';

@@ -1,5 +1,5 @@
 // The nouns: a pair of two masters, its hosts, their roles, and the epoch that orders decisions.
-// Everything else imports these; wire.ts and config.ts turn text into them at the edges.
+// Everything else imports these; the wire files and config.ts turn text into them at the edges.
 
 /** `IP:PORT`, or `NAME:PORT`, or `[IPv6]:PORT`: what the contract writes into Redis and the configuration files. */
 export type Host = `${string}:${number}`;

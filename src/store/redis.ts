@@ -1,5 +1,5 @@
 // The board in a single Redis. Every write is one script, so it happens wholly or not at all; every read of a pair is one, so its keys belong together.
-// Comes from commands/; wire.ts says what stands where, scripts.ts what happens in one step, link.ts keeps the connections.
+// Comes from commands/; wire.ts and its neighbours say what stands where, scripts.ts what happens in one step, link.ts keeps the connections.
 
 import type { Redis } from 'ioredis';
 import type { AgentRecord } from '../core/agents.ts';
@@ -14,36 +14,25 @@ import { Link } from './link.ts';
 import { DESCRIBE, LEAD, READ, RESIGN, TRANSACT } from './scripts.ts';
 import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from './store.ts';
 import { storeError } from './trouble.ts';
-import type { Fields, RawPair, Take } from './wire.ts';
+import type { RawPair } from './wire.ts';
+import { boardOf, foundPairOf } from './wire.ts';
 import {
-  boardOf,
-  channelsOf,
-  decodeMessage,
-  decodeObservation,
-  decodeWake,
   encodeDivergence,
   encodeDivergenceGuard,
   encodeEpoch,
   encodeEpochGuard,
   encodeMaster,
-  encodeMessage,
-  encodeObservation,
-  encodePair,
-  encodePause,
   encodePolicy,
   encodeReport,
-  encodeRequest,
-  encodeRequestGuard,
   encodeRoles,
-  encodeSighting,
-  foundPairOf,
   guardFor,
-  keysOf,
-  MODE_PATTERN,
-  sightingsOf,
-  tellingOnce,
-  uniqsignOfModeKey,
-} from './wire.ts';
+} from './wire-decisions.ts';
+import type { Fields, Take } from './wire-fields.ts';
+import { tellingOnce } from './wire-fields.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, MODE_PATTERN, uniqsignOfModeKey } from './wire-keys.ts';
+import { decodeMessage, encodeMessage } from './wire-message.ts';
+import { decodeObservation, encodeObservation, encodeSighting, sightingsOf } from './wire-observations.ts';
+import { encodePause, encodeRequest, encodeRequestGuard } from './wire-operator.ts';
 
 export interface RedisStoreOptions {
   readonly host: Host;

@@ -1,4 +1,4 @@
-// The Lua scripts: whatever must happen in one step in Redis. They know no key and no field by name; wire.ts names them all.
+// The Lua scripts: whatever must happen in one step in Redis. They know no key and no field by name; the wire files name them all.
 // Each first checks the type of every key, because Redis does not roll a script back that fails half-way. HMSET instead of HSET with
 // many fields, so that Redis 3 (CentOS 7) will do. Comes from store/redis.ts.
 

@@ -5,38 +5,27 @@ import type { Divergence } from '../../src/core/divergence.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Request } from '../../src/core/request.ts';
+import { boardOf, foundPairOf, type RawPair } from '../../src/store/wire.ts';
 import {
-  boardOf,
-  channelsOf,
   decodeDivergence,
   decodeEpoch,
   decodeHost,
-  decodeMessage,
-  decodeObservation,
-  decodePause,
   decodePolicy,
   decodeReport,
-  decodeRequest,
   decodeRoles,
-  decodeWake,
   encodeDivergence,
   encodeEpoch,
   encodeMaster,
-  encodeMessage,
-  encodeObservation,
-  encodePair,
-  encodePause,
   encodePolicy,
   encodeReport,
-  encodeRequest,
   encodeRoles,
-  foundPairOf,
   guardFor,
-  keysOf,
-  type RawPair,
-  tellingOnce,
-  uniqsignOfModeKey,
-} from '../../src/store/wire.ts';
+} from '../../src/store/wire-decisions.ts';
+import { tellingOnce } from '../../src/store/wire-fields.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, uniqsignOfModeKey } from '../../src/store/wire-keys.ts';
+import { decodeMessage, encodeMessage } from '../../src/store/wire-message.ts';
+import { decodeObservation, encodeObservation } from '../../src/store/wire-observations.ts';
+import { decodePause, decodeRequest, encodePause, encodeRequest } from '../../src/store/wire-operator.ts';
 import { aFailure, anObservation } from '../support/build.ts';
 
 const U = '8d9a4b2924dc40baa792d742cb786345';

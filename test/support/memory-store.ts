@@ -1,4 +1,4 @@
-// The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through wire.ts like the real one,
+// The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through the wire files like the real one,
 // so that garbage and what Perl writes can be put into it as text.
 
 import type { AgentRecord } from '../../src/core/agents.ts';
@@ -9,36 +9,28 @@ import type { Observation, Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
 import type { Pause, Request } from '../../src/core/request.ts';
 import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
+import { boardOf, foundPairOf, type RawPair } from '../../src/store/wire.ts';
 import {
-  boardOf,
-  channelsOf,
-  decodeMessage,
-  decodeObservation,
-  decodeWake,
   encodeDivergence,
   encodeDivergenceGuard,
   encodeEpoch,
   encodeEpochGuard,
   encodeMaster,
-  encodeMessage,
-  encodeObservation,
-  encodePair,
-  encodePause,
   encodePolicy,
   encodeReport,
-  encodeRequest,
-  encodeRequestGuard,
   encodeRoles,
-  encodeSighting,
-  type Fields,
-  foundPairOf,
   guardFor,
-  keysOf,
-  type RawPair,
+} from '../../src/store/wire-decisions.ts';
+import { type Fields, tellingOnce } from '../../src/store/wire-fields.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, uniqsignOfModeKey } from '../../src/store/wire-keys.ts';
+import { decodeMessage, encodeMessage } from '../../src/store/wire-message.ts';
+import {
+  decodeObservation,
+  encodeObservation,
+  encodeSighting,
   sightingsOf,
-  tellingOnce,
-  uniqsignOfModeKey,
-} from '../../src/store/wire.ts';
+} from '../../src/store/wire-observations.ts';
+import { encodePause, encodeRequest, encodeRequestGuard } from '../../src/store/wire-operator.ts';
 
 interface MemoryStoreOptions {
   readonly topic: string;
