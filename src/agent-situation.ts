@@ -48,7 +48,8 @@ function guardOf(
     epoch,
     lease,
     leaseMs,
-    onUnreachable: policy.onUnreachable,
+    // Who forces it was shown what may happen, and takes it upon himself.
+    onUnreachable: board.terms.force ? 'promote' : policy.onUnreachable,
     unfenced: flagOnBoard || row?.unfenced === true,
     flagOnBoard,
     passiveArmed: life?.armed === true,

@@ -13,6 +13,7 @@ export interface Guard {
   /** What the decision permits. */
   readonly lease: 'finite' | 'endless';
   readonly leaseMs: number;
+  /** `promote` also when an operator forced the change. */
   readonly onUnreachable: Policy['onUnreachable'];
   /** The pair's lease is endless on purpose [F6], by the board (unknown counts) or by the row of the host that was claimed. */
   readonly unfenced: boolean;
@@ -94,6 +95,9 @@ export function fenceSilent(guard: Guard, host: Host): SilentFence {
     : `${host} was not armed when it was last heard of, so nobody knows whether it takes writes`;
   const failed = guard.hook === 'failed' ? '; the fence hook failed' : '';
   return guard.onUnreachable === 'promote'
-    ? { kind: 'promote', why: `${without}${failed}; on_unreachable=promote` }
+    ? {
+        kind: 'promote',
+        why: `${without}${failed}; it is passed over all the same (on_unreachable=promote, or an operator forced it)`,
+      }
     : { kind: 'hold', why: `${without}${failed}; on_unreachable=wait` };
 }

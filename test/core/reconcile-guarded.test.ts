@@ -1,0 +1,313 @@
+// The agent's thinking where a safety is on: two small servers with their rows; each rule of the protocol of a change, and what a cut
+// anywhere leads to. The steps without a safety are in reconcile.test.ts.
+
+import { describe, expect, it } from 'vitest';
+import { NO_SAFETY } from '../../src/core/decision.ts';
+import type { Guard } from '../../src/core/guard.ts';
+import type { HostRow } from '../../src/core/host-row.ts';
+import type { Evidence, Facts } from '../../src/core/observation.ts';
+import type { Epoch, Host } from '../../src/core/pair.ts';
+import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
+import { answered, failure, someReplication } from '../support/facts.ts';
+
+const A: Host = '10.0.0.5:3306';
+const B: Host = '10.0.0.7:3306';
+const BOOT = 1_700_000_000;
+const NOW = 1_700_001_000_000;
+
+/** A was opened by 7; 8 says that B is to be the active. */
+const SEVEN: Epoch = { number: 7, id: 'd7', active: A };
+const EIGHT: Epoch = { number: 8, id: 'd8', active: B };
+
+function aRow(changes: Partial<HostRow> = {}): HostRow {
+  return {
+    schemaVersion: 1,
+    epoch: SEVEN,
+    opened: null,
+    lease: { kind: 'none' },
+    unfenced: false,
+    tickMs: NOW - 300,
+    generation: 0,
+    nowMs: NOW,
+    startedSec: BOOT,
+    readOnly: true,
+    ...changes,
+  };
+}
+
+const LEASED = { kind: 'finite', expiresAtMs: NOW + 2_500 } as const;
+const OUT = { kind: 'finite', expiresAtMs: NOW - 100 } as const;
+
+function openedBy(epoch: Epoch, startedSec = BOOT) {
+  return { opened: { number: epoch.number, id: epoch.id, startedSec } };
+}
+
+/** A: writable under decision 7, unless a test says otherwise. */
+function hostA(row: Partial<HostRow> = {}, facts: Partial<Facts> = {}): Evidence {
+  return answered({
+    serverId: 1,
+    readOnly: false,
+    replication: someReplication({ source: B, sourceServerId: 2 }),
+    row: aRow({ ...openedBy(SEVEN), lease: LEASED, ...row }),
+    ...facts,
+  });
+}
+
+/** B: read only, replicates from A. */
+function hostB(row: Partial<HostRow> = {}, facts: Partial<Facts> = {}): Evidence {
+  return answered({
+    serverId: 2,
+    replication: someReplication({ source: A, sourceServerId: 1 }),
+    row: aRow(row),
+    ...facts,
+  });
+}
+
+function aGuard(changes: Partial<Guard> = {}): Guard {
+  return {
+    epoch: EIGHT,
+    lease: 'finite',
+    leaseMs: 3_000,
+    onUnreachable: 'wait',
+    unfenced: false,
+    flagOnBoard: false,
+    passiveArmed: true,
+    passiveDown: false,
+    claimedForMs: null,
+    hook: 'none',
+    ...changes,
+  };
+}
+
+/** B is to be the active, A is it. */
+function situation(changes: Partial<Omit<Situation, 'guard'>> = {}, guard: Partial<Guard> = {}): Situation {
+  return {
+    roles: { active: B, passive: A },
+    active: hostB(),
+    passive: hostA(),
+    incumbent: false,
+    passiveWroteLast: true,
+    passiveGone: true,
+    ioStopped: [],
+    accountsStuck: [],
+    passiveRestarted: false,
+    policy: { ...NO_SAFETY, fencing: 'lease' },
+    force: false,
+    tooLate: false,
+    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
+    openWithinSec: 3,
+    guard: aGuard(guard),
+    ...changes,
+  };
+}
+
+/** A is the active by decision 7 and stays it by decision 8. */
+function kept(changes: Partial<Omit<Situation, 'guard'>> = {}, guard: Partial<Guard> = {}): Situation {
+  return situation(
+    { roles: { active: A, passive: B }, active: hostA(), passive: hostB(), incumbent: true, ...changes },
+    { epoch: { ...EIGHT, active: A }, ...guard },
+  );
+}
+
+const EIGHT_A: Epoch = { ...EIGHT, active: A };
+
+function brief(next: Next): string {
+  if (next.kind === 'step') {
+    const { step } = next;
+    const what = step.do === 'claim' && step.unfenced !== null ? `claim(${step.unfenced})` : step.do;
+    return `${step.do === 'grant' ? `grant(${step.demand})` : what} ${step.host === A ? 'A' : 'B'}`;
+  }
+  return next.kind === 'settled' ? 'settled' : next.outcome;
+}
+
+function said(next: Next): string {
+  return next.kind === 'settled' ? '' : next.why;
+}
+
+const claimed = { epoch: EIGHT };
+const stopped = { replication: someReplication({ source: A, sourceServerId: 1, io: 'No' }) };
+
+describe('a planned change', () => {
+  it('claims the host to be opened before it touches the other one, so that no renewal finds a witness any more', () => {
+    expect(brief(nextStep(situation()))).toBe('claim B');
+    expect(brief(nextStep(situation({ active: hostB(claimed) })))).toBe('close A');
+  });
+
+  it('claims nothing while the change cannot come to its end', () => {
+    const broken = { replication: someReplication({ source: A, sourceServerId: 1, io: 'No', sql: 'No' }) };
+    const next = nextStep(situation({ active: hostB({}, broken) }));
+    expect(brief(next)).toBe('failed');
+    expect(said(next)).toContain('I/O thread');
+  });
+
+  it('drains only when both hosts know the decision, then opens by a grant that demands the drain', () => {
+    const closed = hostA({}, { readOnly: true });
+    const fenced = hostA(claimed, { readOnly: true });
+    expect(brief(nextStep(situation({ active: hostB(claimed), passive: closed })))).toBe('claim A');
+    expect(brief(nextStep(situation({ active: hostB(claimed), passive: fenced })))).toBe('stop-io B');
+    expect(brief(nextStep(situation({ active: hostB(claimed, stopped), passive: fenced })))).toBe('grant(drained) B');
+  });
+
+  it('opens the former active again without a drain when the role goes back to it', () => {
+    const back = { roles: { active: A, passive: B }, passive: hostB({ epoch: { ...EIGHT, number: 9, active: A } }) };
+    const nine: Epoch = { number: 9, id: 'd9', active: A };
+    const both = { epoch: nine };
+    const active = hostA({ epoch: nine }, { readOnly: true });
+    const next = nextStep(situation({ ...back, active, passive: hostB(both), incumbent: true }, { epoch: nine }));
+    // Nothing may flow into it at the first opening of a decision, so its I/O thread stops for a moment.
+    expect(brief(next)).toBe('stop-io A');
+    const quiet = hostA(
+      { epoch: nine },
+      { readOnly: true, replication: someReplication({ source: B, sourceServerId: 2, io: 'No' }) },
+    );
+    expect(
+      brief(nextStep(situation({ ...back, active: quiet, passive: hostB(both), incumbent: true }, { epoch: nine }))),
+    ).toBe('grant(io-stopped) A');
+  });
+});
+
+describe('a decision that is not the highest', () => {
+  it.each([
+    ['a higher number', { number: 9, id: 'd9', active: A }],
+    ['the same number with another id', { number: 8, id: 'other', active: B }],
+    ['the same number for the other host', { number: 8, id: 'd8', active: A }],
+  ])('changes nothing when a row knows %s', (_, epoch) => {
+    for (const pair of [
+      { active: hostB({ epoch }) },
+      { active: hostB(claimed), passive: hostA({ epoch }) },
+      { active: hostB({ epoch }), passive: failure('silent') },
+    ]) {
+      const next = nextStep(situation(pair));
+      expect(brief(next)).toBe('held');
+      expect(said(next)).toContain('not obeyed');
+    }
+  });
+});
+
+describe('a host without a row', () => {
+  it('gets one first', () => {
+    expect(brief(nextStep(situation({ active: hostB({}, { row: null }) })))).toBe('install B');
+    expect(brief(nextStep(situation({ passive: hostA({}, { row: null }) })))).toBe('install A');
+  });
+
+  it('whose row holds a finite lease is left alone by a decision that knows of none', () => {
+    const next = nextStep({ ...situation(), guard: null });
+    expect(brief(next)).toBe('held');
+    expect(said(next)).toContain('fencing');
+    const without = { active: hostB({}, { row: null }), passive: hostA({ lease: { kind: 'endless' } }) };
+    expect(brief(nextStep({ ...situation(without), guard: null }))).toBe('close A');
+  });
+});
+
+describe('a silent active', () => {
+  const silent = { active: hostB(claimed), passive: failure('silent') };
+
+  it('is waited for until its lease is over, counted from the claim', () => {
+    expect(brief(nextStep(situation({ passive: failure('silent') })))).toBe('claim B');
+    expect(brief(nextStep(situation(silent, { claimedForMs: 0 })))).toBe('await-lease A');
+    // 3 s of lease, 1 s for the EVENT, 0.2 s and 1 %.
+    expect(brief(nextStep(situation(silent, { claimedForMs: 4_229 })))).toBe('await-lease A');
+    expect(brief(nextStep(situation(silent, { claimedForMs: 4_230 })))).toBe('stop-io B');
+  });
+
+  it('is not waited for when nothing runs there', () => {
+    const refused = { active: hostB(claimed), passive: failure('refused') };
+    expect(brief(nextStep(situation(refused, { claimedForMs: 0, passiveDown: true })))).toBe('stop-io B');
+    expect(brief(nextStep(situation(refused, { claimedForMs: 0 })))).toBe('await-lease A');
+  });
+
+  it.each([
+    ['the pair is unfenced', { unfenced: true }],
+    ['nobody knows it to be armed', { passiveArmed: false }],
+  ])('has no lease to wait for when %s: the policy decides', (_, guard) => {
+    const long = { claimedForMs: 60_000, ...guard };
+    const waits = nextStep(situation(silent, long));
+    expect(brief(waits)).toBe('held');
+    expect(said(waits)).toContain('on_unreachable=wait');
+    expect(brief(nextStep(situation(silent, { ...long, onUnreachable: 'promote' })))).toBe('stop-io B');
+    // This agent alone may be cut off from it.
+    const seen = nextStep(situation({ ...silent, passiveGone: false }, { ...long, onUnreachable: 'promote' }));
+    expect(brief(seen)).toBe('held');
+  });
+
+  it('is fenced by the hook as soon as that has succeeded, and never by one that failed', () => {
+    expect(brief(nextStep(situation(silent, { claimedForMs: 0, hook: 'due' })))).toBe('hook A');
+    expect(brief(nextStep(situation(silent, { claimedForMs: 0, hook: 'running' })))).toBe('await-lease A');
+    expect(brief(nextStep(situation(silent, { claimedForMs: 0, hook: 'succeeded' })))).toBe('stop-io B');
+    expect(brief(nextStep(situation(silent, { claimedForMs: 0, hook: 'failed' })))).toBe('await-lease A');
+    const unarmed = { claimedForMs: 9_000, passiveArmed: false };
+    expect(brief(nextStep(situation(silent, { ...unarmed, hook: 'running' })))).toBe('await-lease A');
+    expect(brief(nextStep(situation(silent, { ...unarmed, hook: 'failed' })))).toBe('held');
+    expect(brief(nextStep(situation(silent, { ...unarmed, hook: 'succeeded' })))).toBe('stop-io B');
+  });
+
+  it('that is alive and cannot be read is never passed over', () => {
+    const alive = { active: hostB(claimed), passive: failure('saturated') };
+    expect(brief(nextStep(situation(alive, { claimedForMs: 60_000, onUnreachable: 'promote' })))).toBe('held');
+  });
+
+  it('that answers again before the other one is open is received from, then closed like any other', () => {
+    const back = { passive: hostA(), ioStopped: [B] };
+    expect(brief(nextStep(situation({ ...back, active: hostB(claimed, stopped) }, { claimedForMs: 2_000 })))).toBe(
+      'start-io B',
+    );
+    expect(brief(nextStep(situation({ ...back, active: hostB(claimed) }, { claimedForMs: 2_000 })))).toBe('close A');
+  });
+});
+
+describe('an active that stays', () => {
+  it('is claimed and opened under the new decision, without a drain, after the other host knows it', () => {
+    expect(brief(nextStep(kept()))).toBe('claim A');
+    expect(brief(nextStep(kept({ active: hostA({ epoch: EIGHT_A }) })))).toBe('claim B');
+    const both = { active: hostA({ epoch: EIGHT_A }), passive: hostB({ epoch: EIGHT_A }) };
+    expect(brief(nextStep(kept(both)))).toBe('grant(io-stopped) A');
+    const opened = { ...both, active: hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) }) };
+    expect(brief(nextStep(kept(opened)))).toBe('settled');
+    expect(brief(nextStep(kept({ ...both, passive: failure('silent') })))).toBe('grant(io-stopped) A');
+  });
+
+  it('has a second writer closed first', () => {
+    expect(brief(nextStep(kept({ passive: hostB({}, { readOnly: false }) })))).toBe('close B');
+  });
+
+  it('is closed and opened by the protocol when it came up writable', () => {
+    const later = { boot: { uuid: '', startedSec: BOOT + 60 } };
+    const restarted = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A), startedSec: BOOT + 60 }, later);
+    expect(brief(nextStep(kept({ active: restarted })))).toBe('close A');
+  });
+
+  it('is closed when its lease has run out and it is still open', () => {
+    const out = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A), lease: OUT });
+    expect(brief(nextStep(kept({ active: out })))).toBe('close A');
+  });
+
+  it('that closed itself is opened again under the same decision, without stopping its replication', () => {
+    const closed = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A), lease: OUT }, { readOnly: true });
+    const known = { active: closed, passive: hostB({ epoch: EIGHT_A }) };
+    expect(brief(nextStep(kept(known)))).toBe('grant(io-stopped) A');
+    expect(brief(nextStep(kept({ ...known, passive: failure('silent') })))).toBe('grant(io-stopped) A');
+  });
+
+  it('is armed step by step: the flag of the row, then that of the board, and only under a finite lease', () => {
+    const active = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) });
+    const flagged = { active, passive: hostB({ epoch: EIGHT_A, unfenced: true }) };
+    const cleared = { active, passive: hostB({ epoch: EIGHT_A }) };
+    const unfenced = { unfenced: true, flagOnBoard: true };
+    expect(brief(nextStep(kept(flagged, unfenced)))).toBe('claim(false) B');
+    expect(brief(nextStep(kept(cleared, unfenced)))).toBe('clear-flag A');
+    expect(brief(nextStep(kept(cleared)))).toBe('settled');
+    const endless = { ...unfenced, lease: 'endless' } as const;
+    expect(brief(nextStep(kept(flagged, endless)))).toBe('settled');
+    const still = { ...flagged, active: hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A), lease: { kind: 'endless' } }) };
+    expect(brief(nextStep(kept(still, unfenced)))).toBe('settled');
+    // Nobody can say what its row says.
+    expect(brief(nextStep(kept({ ...cleared, passive: failure('silent') }, unfenced)))).toBe('settled');
+  });
+
+  it('does not replicate from the other host before that one was claimed', () => {
+    const quiet = { replication: someReplication({ source: B, sourceServerId: 2, io: 'No' }) };
+    const active = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) }, quiet);
+    expect(brief(nextStep(kept({ active })))).toBe('claim B');
+    expect(brief(nextStep(kept({ active, passive: hostB({ epoch: EIGHT_A }) })))).toBe('start-io A');
+  });
+});
