@@ -1,6 +1,7 @@
 // One checker per promise, apart from the world they look at. Each is fed at the moment when something happens, and says in the promise's
 // own words, for this version (docs/protocol.md: no lease yet), what was broken. What is excused is written beside each.
 
+import type { Call } from '../../src/core/call.ts';
 import { FRESH_MS } from '../../src/core/death.ts';
 import type { Board } from '../../src/core/decision.ts';
 import type { Step } from '../../src/core/step.ts';
@@ -111,6 +112,8 @@ export class Checkers implements Watcher {
         `${process.name} begins ${step.do} on ${this.#nameOf(step)} for a decision that was replaced`,
       );
   }
+
+  callActs(_call: Call, _host: SimHost): void {}
 
   opened(host: SimHost): void {
     this.figures.opened += 1;
@@ -314,7 +317,7 @@ export class Checkers implements Watcher {
   #isClosable(host: SimHost): boolean {
     const { network, redis } = this.#world;
     const other = this.#world.other(host);
-    if (!redis.up || this.#boards.at(-1)?.roles == null || host.locks > 0) return false;
+    if (!redis.up || this.#boards.at(-1)?.roles == null || host.isLocked) return false;
     if ([host, other].some(({ state, saturated }) => state !== 'up' || saturated > 0)) return false;
     return this.#world
       .processesOf('agent')

@@ -96,18 +96,19 @@ export class Client {
     const over = this.#within(() => this.#broken(host));
     network.send(name, host.name, () =>
       host.serve(
-        () => {
-          const write = host.knows(to) ? host.commit(nextId()) : null;
-          network.send(host.name, name, () => {
-            if (!over()) return;
-            if (write === null) {
-              this.#turnAway();
-              return;
-            }
-            onAcknowledged(write, host);
-            this.#next(chance.between(everyMs / 2, everyMs));
-          });
-        },
+        () =>
+          host.afterReadLock(() => {
+            const write = host.knows(to) ? host.commit(nextId()) : null;
+            network.send(host.name, name, () => {
+              if (!over()) return;
+              if (write === null) {
+                this.#turnAway();
+                return;
+              }
+              onAcknowledged(write, host);
+              this.#next(chance.between(everyMs / 2, everyMs));
+            });
+          }),
         () => network.send(host.name, name, () => over() && this.#broken(host)),
       ),
     );

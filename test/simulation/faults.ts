@@ -218,10 +218,10 @@ function slows(world: World, chance: Chance): () => void {
 function jumpsHost(world: World, chance: Chance): () => void {
   const host = chance.pick(world.hosts);
   const jumpMs = chance.pick([-3_600_000, -5_000, 5_000, 3_600_000]);
-  host.wallJumpMs += jumpMs;
+  host.jump(jumpMs);
   world.tell(host.name, `its clock jumps by ${jumpMs / 1_000} s`);
   return () => {
-    host.wallJumpMs -= jumpMs;
+    host.jump(-jumpMs);
     world.tell(host.name, 'its clock is right again');
   };
 }

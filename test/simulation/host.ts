@@ -6,6 +6,7 @@ import type { Host } from '../../src/core/pair.ts';
 import type { Chance } from './chance.ts';
 import type { Network } from './network.ts';
 import { gtids, Replica, type ReplicationStyle } from './replica.ts';
+import { type CallWatcher, SimSchema } from './schema.ts';
 import type { Timeline } from './timeline.ts';
 
 /** One transaction. */
@@ -47,7 +48,11 @@ export interface HostParts {
   readonly onChange: () => void;
   /** Called when it was opened, before anybody writes. */
   readonly onOpen: () => void;
+  readonly callWatcher: CallWatcher;
 }
+
+/** What a frozen machine's clock does: a stopped process finds that time went on, a paused virtual machine does not. */
+export type Freeze = 'process' | 'machine';
 
 export class SimHost {
   readonly name: 'A' | 'B';
@@ -64,10 +69,20 @@ export class SimHost {
   upSinceMs = 0;
   /** Sessions that keep read_only from being set; nobody may kill them. */
   locks = 0;
+  /** Sessions that hold FLUSH TABLES WITH READ LOCK: nothing commits. */
+  #readLocks = 0;
   /** New connections are refused: there are too many. */
   saturated = 0;
   slowMs = 0;
-  wallJumpMs = 0;
+  /** When somebody last set the clock back, or a paused machine made it slow. */
+  clockBackMs = Number.NEGATIVE_INFINITY;
+  /** What the server calls itself: another one behind the same address has another name. */
+  uuid: string;
+  readonly schema: SimSchema;
+  #wallJumpMs = 0;
+  #frozen: { readonly how: Freeze; readonly sinceMs: number } | null = null;
+  /** Statements that wait for a global read lock to go. */
+  #behindLock: (() => void)[] = [];
   readonly log: Write[] = [];
   readonly #parts: HostParts;
   readonly #held = new Set<number>();
@@ -86,6 +101,9 @@ export class SimHost {
     this.serverId = parts.serverId;
     this.readOnly = parts.readOnly;
     this.blocked = parts.blocking ? parts.readOnly : null;
+    this.uuid = `uuid-${parts.serverId}`;
+    const { timeline, chance, callWatcher } = parts;
+    this.schema = new SimSchema({ host: this, timeline, chance: chance.stream('schema'), watcher: callWatcher });
   }
 
   replicateFrom(source: SimHost): void {
@@ -99,7 +117,54 @@ export class SimHost {
   }
 
   get takesWrites(): boolean {
-    return this.state === 'up' && !this.readOnly && this.blocked !== true;
+    return this.state === 'up' && !this.readOnly && this.blocked !== true && this.#readLocks === 0;
+  }
+
+  /** read_only cannot be set: it waits for these sessions. */
+  get isLocked(): boolean {
+    return this.locks > 0 || this.#readLocks > 0;
+  }
+
+  get readLocks(): number {
+    return this.#readLocks;
+  }
+
+  /** Takes a global read lock, or lets one go. */
+  lockForReading(by: 1 | -1): void {
+    this.#readLocks += by;
+    this.#changed(by > 0 ? 'is under a global read lock' : 'is rid of a global read lock');
+    if (this.#readLocks > 0) return;
+    for (const act of this.#behindLock.splice(0)) this.after(0, act);
+  }
+
+  /** Does this write now, or when no global read lock is held any more. */
+  afterReadLock(act: () => void): void {
+    if (this.#readLocks === 0) act();
+    else this.#behindLock.push(act);
+  }
+
+  get wallJumpMs(): number {
+    return this.#wallJumpMs;
+  }
+
+  /** Sets the server's clock. */
+  jump(byMs: number): void {
+    this.#wallJumpMs += byMs;
+    if (byMs < 0) this.clockBackMs = this.#parts.timeline.nowMs;
+    this.schema.clockJumped();
+    this.#parts.onChange();
+  }
+
+  /** Something that this life of the server does later; frozen meanwhile, when it is thawed. */
+  after(ms: number, act: () => void): void {
+    const { boot } = this;
+    this.#parts.timeline.after(ms, () => {
+      if (boot === this.boot) this.#serve(act, () => {});
+    });
+  }
+
+  tell(text: string): void {
+    this.#parts.tell(text);
   }
 
   holds(write: Write): boolean {
@@ -184,10 +249,16 @@ export class SimHost {
     this.#changed(blocked ? 'blocks its accounts' : 'releases its accounts');
   }
 
-  freeze(): void {
+  freeze(how: Freeze = 'process'): void {
     if (this.state !== 'up') return;
     this.state = 'frozen';
-    this.#changed('is frozen');
+    this.#frozen = { how, sinceMs: this.#parts.timeline.nowMs };
+    this.#changed(how === 'machine' ? 'is paused' : 'is frozen');
+  }
+
+  /** How it was frozen last. */
+  get frozen(): Freeze | null {
+    return this.#frozen?.how ?? null;
   }
 
   thaw(): void {
@@ -195,6 +266,8 @@ export class SimHost {
     const { timeline, chance } = this.#parts;
     this.state = 'up';
     this.upSinceMs = timeline.nowMs;
+    if (this.#frozen?.how === 'machine') this.jump(this.#frozen.sinceMs - timeline.nowMs);
+    this.schema.thawed();
     this.#changed('is thawed');
     const inbox = this.#inbox;
     this.#inbox = [];
@@ -215,6 +288,9 @@ export class SimHost {
     this.poweredOff = power;
     this.#inbox = [];
     this.locks = 0;
+    this.#readLocks = 0;
+    this.#behindLock = [];
+    this.schema.died();
     this.replica.died();
     const { network, timeline } = this.#parts;
     if (!power) {
@@ -238,6 +314,7 @@ export class SimHost {
     this.upSinceMs = timeline.nowMs;
     this.#startedMs = timeline.nowMs;
     this.#fileStarts.push(this.log.length);
+    this.schema.restarted();
     this.replica.restarted();
     this.replica.source.replica.poke();
     this.#changed('comes up');
@@ -260,14 +337,13 @@ export class SimHost {
   }
 
   facts(): Facts {
-    const { wallMs, style } = this.#parts;
+    const { style } = this.#parts;
     const { gtid } = style;
-    const startedSec = Math.floor((wallMs() - this.#parts.timeline.nowMs + this.#startedMs) / 1_000);
     return {
       flavour: gtid ? 'mariadb' : 'mysql',
       version: gtid ? '10.11.9-MariaDB' : '5.6.51',
       serverId: this.serverId,
-      boot: { uuid: `uuid-${this.serverId}`, startedSec: startedSec - (startedSec % 2) },
+      boot: { uuid: this.uuid, startedSec: this.startedSec },
       readOnly: this.readOnly,
       serverTime: this.serverTime(),
       connections: [...this.#connections].filter(({ application }) => application).length,
@@ -275,12 +351,19 @@ export class SimHost {
       binlog: this.coordinates(this.log.length),
       gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
-      row: null,
+      row: this.schema.isInstalled ? this.schema.row : null,
     };
   }
 
+  /** `Boot.startedSec`. */
+  get startedSec(): number {
+    const { wallMs, timeline } = this.#parts;
+    const startedSec = Math.floor((wallMs() - timeline.nowMs + this.#startedMs) / 1_000);
+    return startedSec - (startedSec % 2);
+  }
+
   serverTime(): number {
-    return (this.#parts.wallMs() + this.wallJumpMs) / 1_000;
+    return (this.#parts.wallMs() + this.#wallJumpMs) / 1_000;
   }
 
   #serve(act: () => void, refuse: () => void): void {

@@ -2,13 +2,12 @@
 // connection as src/mysql/connection.ts does, and does steps in as many questions as src/mysql/steps.ts, so that each can be cut off
 // between any two of them.
 
-import type { Evidence, Facts, Failure } from '../../src/core/observation.ts';
+import type { Evidence, Facts } from '../../src/core/observation.ts';
 import { hasReceived, isApplied } from '../../src/core/replication.ts';
 import type { Applied, Step } from '../../src/core/step.ts';
 import type { Server } from '../../src/mysql/server.ts';
-import type { Connection, SimHost } from './host.ts';
-import type { Network } from './network.ts';
-import type { Life } from './process.ts';
+import type { SimHost } from './host.ts';
+import { Broken, DeadlinePassed, graded, type Line, type LinkParts, SimLink } from './link.ts';
 
 const ANSWER_MS = 2_000;
 const READ_ONLY_MS = 2_500;
@@ -19,36 +18,7 @@ const LOCK_WAIT_MS = 1_000;
 /** A timer that is later than this was not late because of the host. */
 const STARVED_MS = 500;
 
-/** The question was not answered in time; `lateMs`: how late our own timer was. */
-class DeadlinePassed extends Error {
-  readonly lateMs: number;
-  constructor(lateMs: number) {
-    super('timed out');
-    this.lateMs = lateMs;
-  }
-}
-/** The connection is over. */
-class Broken extends Error {}
-/** There is no connection to be had. */
-class Refused extends Error {
-  readonly kind: 'refused' | 'saturated' | 'denied';
-  constructor(kind: Refused['kind']) {
-    super(kind);
-    this.kind = kind;
-  }
-}
-
-interface Line {
-  readonly connection: Connection;
-  /** What waits for an answer on it. */
-  readonly waiting: Set<(error: Error) => void>;
-  over: boolean;
-}
-
-export interface SimServerParts {
-  readonly life: Life;
-  readonly target: SimHost;
-  readonly network: Network;
+export interface SimServerParts extends LinkParts {
   readonly connectTimeoutMs: number;
   /** The checkers look at each step at the moment when it begins. */
   readonly onStep: (step: Step) => void;
@@ -57,6 +27,7 @@ export interface SimServerParts {
 export class SimServer implements Server {
   readonly host;
   readonly #parts: SimServerParts;
+  readonly #link: SimLink;
   #line: Line | null = null;
   #witness: Line | null = null;
   #broke = false;
@@ -66,6 +37,7 @@ export class SimServer implements Server {
 
   constructor(parts: SimServerParts) {
     this.#parts = parts;
+    this.#link = new SimLink(parts, (line) => this.#ended(line));
     this.host = parts.target.host;
   }
 
@@ -83,7 +55,7 @@ export class SimServer implements Server {
       if (result instanceof DeadlinePassed && result.lateMs > STARVED_MS) result = await this.#look();
       if (result instanceof Error) return graded(result);
       this.#broke = false;
-      this.#hangUp(this.#witness);
+      this.#link.hangUp(this.#witness);
       this.#witness = null;
       return { kind: 'answered', facts: result };
     });
@@ -106,8 +78,8 @@ export class SimServer implements Server {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#hangUp(this.#line);
-    this.#hangUp(this.#witness);
+    this.#link.hangUp(this.#line);
+    this.#link.hangUp(this.#witness);
     this.#line = null;
     this.#witness = null;
   }
@@ -182,7 +154,7 @@ export class SimServer implements Server {
   /** The server waits for its locks for a second, and then gives up. */
   async #setReadOnly(): Promise<boolean> {
     return await this.#ask((host) => {
-      if (host.locks > 0) return false;
+      if (host.isLocked) return false;
       host.setReadOnly(true);
       return true;
     }, READ_ONLY_MS).then(async (set) => {
@@ -234,77 +206,20 @@ export class SimServer implements Server {
     return this.#ask((host) => host.facts(), withinMs);
   }
 
-  /** One question and its answer. */
   #ask<T>(act: (host: SimHost) => T, withinMs: number = ANSWER_MS): Promise<T> {
-    const { life, target, network } = this.#parts;
-    const line = this.#line;
-    if (line === null || line.over) return Promise.reject(new Broken('no connection'));
-    return this.#within(line, withinMs, (resolve, reject) => {
-      const reset = () => network.send(target.name, life.name, () => life.deliver(() => this.#ended(line)));
-      network.send(life.name, target.name, () =>
-        target.serve(() => {
-          // A connection of an earlier life of the server.
-          if (line.connection.boot !== target.boot) {
-            reset();
-            return;
-          }
-          const answer = act(target);
-          network.send(target.name, life.name, () => life.deliver(() => resolve(answer)));
-        }, reset),
-      );
-      line.waiting.add(reject);
-    });
+    return this.#link.ask(this.#line, act, withinMs);
   }
 
   async #connect(dueMs: number): Promise<void> {
     if (this.#line !== null) return;
     if (this.#closed) throw new Error('this server was closed');
-    const { life, target, network } = this.#parts;
-    const line = await this.#within<Line>(null, dueMs - life.clock.monotonic(), (resolve, reject) => {
-      const refuse = () =>
-        network.send(target.name, life.name, () => life.deliver(() => reject(new Refused('refused'))));
-      network.send(life.name, target.name, () =>
-        target.serve(() => {
-          const dialled = target.dial(life.name, false, () => life.deliver(() => this.#ended(fresh)));
-          if (dialled.kind !== 'connected') {
-            const { kind } = dialled;
-            network.send(target.name, life.name, () => life.deliver(() => reject(new Refused(kind))));
-            return;
-          }
-          const fresh: Line = { connection: dialled.connection, waiting: new Set(), over: false };
-          network.send(target.name, life.name, () => life.deliver(() => resolve(fresh)));
-        }, refuse),
-      );
-    });
-    this.#line = line;
-  }
-
-  #within<T>(
-    line: Line | null,
-    ms: number,
-    begin: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
-  ): Promise<T> {
-    const { life } = this.#parts;
-    const dueMs = life.clock.monotonic() + ms;
-    return new Promise((resolve, reject) => {
-      const fail = (error: Error) => {
-        cancel();
-        line?.waiting.delete(fail);
-        reject(error);
-      };
-      const cancel = life.after(ms, () => fail(new DeadlinePassed(life.clock.monotonic() - dueMs)));
-      begin((value) => {
-        cancel();
-        line?.waiting.delete(fail);
-        resolve(value);
-      }, fail);
-    });
+    this.#line = await this.#link.open(dueMs - this.#parts.life.clock.monotonic());
   }
 
   #lose(error: unknown): void {
     if (error instanceof DeadlinePassed) {
       if (this.#line === null) return;
-      this.#hangUp(this.#witness);
+      this.#link.hangUp(this.#witness);
       this.#witness = this.#line;
       this.#line = null;
     } else if (error instanceof Broken && this.#line?.over === true) {
@@ -313,9 +228,6 @@ export class SimServer implements Server {
   }
 
   #ended(line: Line): void {
-    if (line.over) return;
-    line.over = true;
-    for (const reject of [...line.waiting]) reject(new Broken('the connection was reset'));
     if (this.#line !== line && this.#witness !== line) return;
     if (this.#line === line) this.#line = null;
     if (this.#witness === line) this.#witness = null;
@@ -323,28 +235,11 @@ export class SimServer implements Server {
     for (const listener of this.#listeners) listener();
   }
 
-  #hangUp(line: Line | null): void {
-    if (line === null) return;
-    line.over = true;
-    this.#parts.target.hangUp(line.connection);
-  }
-
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
     const result = this.#turn.then(act);
     this.#turn = result.catch(() => undefined);
     return result;
   }
-}
-
-function graded(error: unknown): Failure {
-  if (error instanceof Refused) {
-    if (error.kind === 'saturated') return { kind: 'saturated', code: '1040', message: 'too many connections' };
-    if (error.kind === 'denied') return { kind: 'auth-refused', code: '1045', message: 'access denied' };
-    return { kind: 'refused', code: 'ECONNREFUSED', message: 'connection refused' };
-  }
-  if (error instanceof Broken) return { kind: 'refused', code: 'ECONNRESET', message: 'connection reset' };
-  if (error instanceof DeadlinePassed) return { kind: 'silent', code: 'ETIMEDOUT', message: 'timed out' };
-  throw error;
 }
 
 function done(did: string): Applied {

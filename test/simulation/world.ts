@@ -16,6 +16,7 @@ import { SimHost, type Write } from './host.ts';
 import { Network } from './network.ts';
 import { type Life, Process } from './process.ts';
 import type { ReplicationStyle } from './replica.ts';
+import type { CallWatcher } from './schema.ts';
 import { SimServer } from './server.ts';
 import { Timeline } from './timeline.ts';
 
@@ -35,7 +36,7 @@ export interface WorldOptions {
 }
 
 /** Who looks on. Called at the moment when it happens, never later. */
-export interface Watcher {
+export interface Watcher extends CallWatcher {
   /** Who takes writes, who reaches whom, or the board may have changed. */
   changed(): void;
   stepBegins(process: Process, step: Step): void;
@@ -60,7 +61,13 @@ export class World {
   readonly story: string[] = [];
   /** Bugs and rejected promises, which must not be. */
   readonly broken: string[] = [];
-  watcher: Watcher = { changed: () => {}, stepBegins: () => {}, opened: () => {}, acknowledged: () => {} };
+  watcher: Watcher = {
+    changed: () => {},
+    stepBegins: () => {},
+    opened: () => {},
+    acknowledged: () => {},
+    callActs: () => {},
+  };
   readonly #chance: Chance;
   readonly #hash = createHash('sha256');
   #writes = 0;
@@ -162,6 +169,7 @@ export class World {
       tell: (text) => this.tell(name, text),
       onChange: () => this.watcher.changed(),
       onOpen: () => this.watcher.opened(host),
+      callWatcher: { callActs: (call, on) => this.watcher.callActs(call, on) },
     });
     return host;
   }
