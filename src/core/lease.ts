@@ -1,8 +1,10 @@
 // The arithmetic of a lease: when a silent host's is over, and who may be a witness for a grant.
 // Asked by guard.ts (may a silent host be passed over?), agent-hands.ts and agent-lease.ts (before each grant) and identify's verdict.
 
-import type { HostRow } from './host-row.ts';
-import type { Epoch } from './pair.ts';
+import { type Decision, type Life, NO_TERMS } from './decision.ts';
+import { type HostRow, isArmed } from './host-row.ts';
+import type { Past } from './pacing.ts';
+import type { Epoch, Roles } from './pair.ts';
 
 /** The EVENT that closes a server comes every second. */
 const EVENT_MS = 1_000;
@@ -49,4 +51,55 @@ export function witnessOf({
 
 function isSame(one: Epoch, other: Epoch): boolean {
   return one.number === other.number && one.id === other.id && one.active === other.active;
+}
+
+/** The epoch under which this host takes writes, opened by us in this boot: what a renewal must carry. null: it takes none, or not ours. */
+export function openedUnder({ epoch, opened, readOnly, startedSec }: HostRow): Epoch | null {
+  if (readOnly || epoch === null || opened === null || opened.startedSec !== startedSec) return null;
+  return opened.number === epoch.number && opened.id === epoch.id ? epoch : null;
+}
+
+/** A lease of less than three of these is renewed more often, so that one renewal may be lost. */
+const KEEPING_MS = 1_000;
+
+export function keepingIntervalMs(leaseMs: number): number {
+  return Math.min(KEEPING_MS, leaseMs / 3);
+}
+
+/** What is to be noted of a host that was just renewed; null: it stands there already. */
+export function lifeAfter(
+  known: Life | undefined,
+  { row, uuid }: { readonly row: HostRow; readonly uuid: string },
+): Life | null {
+  const { startedSec } = row;
+  const sameBoot = known?.uuid === uuid && known.startedSec === startedSec;
+  const armed = row.lease.kind === 'finite' && isArmed(row);
+  if (sameBoot && known.armed === armed) return null;
+  return { uuid, startedSec, cameUpReadOnly: sameBoot && known.cameUpReadOnly, armed };
+}
+
+/** The last agent goes: the pair is unfenced, and only then its lease becomes endless [F6]. */
+export function endlessDecision({
+  roles,
+  epoch,
+  past,
+  agent,
+  atMs,
+}: {
+  readonly roles: Roles;
+  readonly epoch: Epoch;
+  readonly past: Past;
+  readonly agent: string;
+  readonly atMs: number;
+}): Decision {
+  return {
+    roles,
+    epoch,
+    reasons: [
+      `${agent}, the last agent, was stopped: nobody renews the lease of ${roles.active}, so it is endless now`,
+    ],
+    atMs,
+    terms: { ...NO_TERMS, changedAtMs: past.changedAtMs, preferred: past.preferred, lease: 'endless' },
+    unfenced: true,
+  };
 }

@@ -67,10 +67,10 @@ class LiveFence implements Fence {
   }
 
   look(): Promise<Looked> {
-    return this.#inTurn(async (asker) => {
+    return this.#inTurn(async (asker, { uuid }) => {
       try {
         const { row } = await tell(asker, "CALL mmm.tell('done', '')", [], LOOK_MS);
-        return row === null ? { kind: 'none' } : { kind: 'row', row };
+        return row === null ? { kind: 'none' } : { kind: 'row', row, uuid };
       } catch (error) {
         if (NOT_INSTALLED.has(serverErrorNumber(error) ?? 0)) return { kind: 'none' };
         throw error;

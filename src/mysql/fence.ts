@@ -13,7 +13,9 @@ export type Installed =
   | Failure;
 
 /** none: nothing of ours is on the server, or the row is a copy of another server's. */
-export type Looked = { readonly kind: 'row'; readonly row: HostRow } | { readonly kind: 'none' } | Failure;
+export type Looked =
+  /** `uuid`: as `Boot.uuid`. */
+  { readonly kind: 'row'; readonly row: HostRow; readonly uuid: string } | { readonly kind: 'none' } | Failure;
 
 export interface Fence {
   readonly host: Host;
