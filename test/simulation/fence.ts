@@ -47,7 +47,7 @@ export class SimFence implements Fence {
   look(): Promise<Looked> {
     return this.#inTurn<Looked>(async () => {
       const row = await this.#ask((host) => (host.schema.isInstalled ? host.schema.row : null), LOOK_MS);
-      return row === null ? { kind: 'none' } : { kind: 'row', row };
+      return row === null ? { kind: 'none' } : { kind: 'row', row, uuid: this.#parts.target.uuid };
     });
   }
 
