@@ -59,7 +59,13 @@ export async function doStep(
       return compared.kind === 'done' ? await server.apply(step) : compared;
     }
     case 'close':
-      return await call(fence, { do: 'close', epoch: orders.epoch, killClients: true, withinMs: CLOSE_WITHIN_MS });
+      return await call(fence, {
+        do: 'close',
+        epoch: orders.epoch,
+        // The active itself is closed only to be opened again: its clients stay, and a backup's lock is not broken for it.
+        killClients: step.host !== orders.roles.active,
+        withinMs: CLOSE_WITHIN_MS,
+      });
     case 'start-sql':
     case 'start-io':
     case 'start-replication':
