@@ -8,6 +8,7 @@ import { isAlive } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
 import { isOver, type Pause, type Request } from './core/request.ts';
 import { hears, heartbeatAdvice } from './core/witness.ts';
+import { type GuardStatus, guardLines, guardStatus } from './status-guard.ts';
 import type { Store } from './store/store.ts';
 import { replCheck } from './store/wire-observations.ts';
 
@@ -65,6 +66,8 @@ export interface PairStatus {
   readonly unansweredSec: number | null;
   /** What an operator asked for, and identify has not answered yet. */
   readonly request: Pick<Request, 'kind' | 'to' | 'by'> | null;
+  /** null: no safety is on. */
+  readonly guard: GuardStatus | null;
 }
 
 /** Reads one pair. `nowMs`: Unix milliseconds. Throws MmmError when the store cannot be used. */
@@ -89,7 +92,22 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     paused: pausedOf(board.pause, nowMs),
     preferred: board.terms.preferred,
     request: requestOf(board.request, nowMs),
+    guard: await guardOf(store, pair, board, observations, nowMs),
   };
+}
+
+/** A pair with no safety on costs no further question. */
+async function guardOf(
+  store: Store,
+  { uniqsign }: Pair,
+  board: Board,
+  seen: readonly (Observation | null)[],
+  nowMs: number,
+): Promise<GuardStatus | null> {
+  if (board.terms.lease === null) return null;
+  const [found, agents] = await Promise.all([store.findPair(uniqsign), store.agents(uniqsign)]);
+  const observations = seen.filter((observation) => observation !== null);
+  return guardStatus({ board, policy: found?.policy ?? null, agents, observations, nowMs });
 }
 
 function pausedOf(pause: Pause | null, nowMs: number): PairStatus['paused'] {
@@ -154,7 +172,8 @@ export function statusText(pairs: readonly PairStatus[]): string {
 }
 
 function pairLines(status: PairStatus): string[] {
-  const { tag, active, passive, undecided, report, unansweredSec, divergence, paused, preferred, request } = status;
+  const { tag, active, passive, undecided, report, unansweredSec, divergence, paused, preferred, request, guard } =
+    status;
   const lines = [`[${tag}]`];
   if (active !== null && passive !== null) {
     lines.push(`  active: ${hostText(active)}`, `  +- passive: ${hostText(passive)}`);
@@ -177,6 +196,7 @@ function pairLines(status: PairStatus): string[] {
     const left = paused.leftSec === null ? 'until mmm resume' : `for another ${paused.leftSec} s`;
     lines.push(`  paused: by ${paused.by}, ${left}; nothing is failed over`);
   }
+  if (guard !== null) lines.push(...guardLines(tag, guard));
   return lines;
 }
 

@@ -1,0 +1,207 @@
+// What `mmm status` shows of a pair with a safety on: its lease, who renews it, and where servers and board disagree.
+// Comes from src/status.ts with what the board holds; judges nothing that the daemons do not judge by core/guard.ts and core/lease.ts.
+
+import type { AgentRecord, Renewal } from './core/agents.ts';
+import type { Board, Life, Policy } from './core/decision.ts';
+import type { Observation, SeenFacts, SeenRow } from './core/observation.ts';
+import type { Epoch, Host, Roles } from './core/pair.ts';
+import { isOver } from './core/request.ts';
+
+export interface LeaseStatus {
+  /**
+   * armed: the active closes itself, so it is waited out when it falls silent. finite: it has a lease, but a silent active counts as not
+   * fenced. endless: nothing closes it.
+   */
+  readonly state: 'armed' | 'finite' | 'endless';
+  /** How long it lasts; null: the policy is not on the board. */
+  readonly sec: number | null;
+  /** Why it is not armed; '' when it is. */
+  readonly why: string;
+}
+
+export interface RowStatus {
+  readonly host: Host;
+  /** The highest decision that was claimed there; null: none. */
+  readonly epoch: number | null;
+  /** The decision under which it was last opened; null: never. */
+  readonly opened: number | null;
+  readonly lease: SeenRow['lease'];
+  /** Its EVENT ticks. */
+  readonly armed: boolean;
+  readonly unfenced: boolean;
+}
+
+export interface GuardStatus {
+  readonly lease: LeaseStatus;
+  /** How many registered agents arm the lease; null: the policy is not on the board. */
+  readonly agentsWanted: number | null;
+  /** The names of those that reach both servers. */
+  readonly registered: readonly string[];
+  /** The names of those that were here lately and do not. */
+  readonly unregistered: readonly string[];
+  readonly renewals: readonly ({ readonly agent: string } & Renewal)[];
+  readonly rows: readonly RowStatus[];
+  /** What the rows and the contract's keys say otherwise than the decision, one sentence each. */
+  readonly disagreements: readonly string[];
+  /** Hosts behind whose address another server answers than the one that was opened there. */
+  readonly replaced: readonly Host[];
+}
+
+/** What it is made of. The observations are those of the active and the passive. */
+export interface GuardScene {
+  readonly board: Board;
+  /** null: not on the board. */
+  readonly policy: Policy | null;
+  readonly agents: readonly AgentRecord[];
+  readonly observations: readonly Observation[];
+  readonly nowMs: number;
+}
+
+/** null: no safety is on. */
+export function guardStatus(scene: GuardScene): GuardStatus | null {
+  const { board, policy, agents, observations } = scene;
+  const { epoch, roles, terms } = board;
+  if (epoch === null || roles === null || terms.lease === null) return null;
+  const seen = new Map(
+    observations.flatMap(({ host, evidence }) =>
+      evidence.kind === 'answered' ? [[host, evidence.facts] as const] : [],
+    ),
+  );
+  const namesOf = (there: boolean) => agents.filter(({ reachesBoth }) => reachesBoth === there).map(({ name }) => name);
+  const registered = namesOf(true);
+  return {
+    lease: leaseOf(scene, terms.lease, { active: roles.active, facts: seen.get(roles.active), registered }),
+    agentsWanted: policy?.leaseAgents ?? null,
+    registered,
+    unregistered: namesOf(false),
+    renewals: agents.flatMap(({ name, renewal }) => (renewal === null ? [] : [{ agent: name, ...renewal }])),
+    rows: [...seen].flatMap(([host, { row }]) => (row === null ? [] : [rowOf(host, row)])),
+    disagreements: disagreementsOf({ epoch, roles, board, seen }),
+    replaced: [...seen].filter(([host, { boot }]) => isReplaced(board.lives.get(host), boot)).map(([host]) => host),
+  };
+}
+
+/** Another server than the one that was noted there, and both are known by name. */
+export function isReplaced(life: Life | undefined, boot: SeenFacts['boot']): boolean {
+  return life !== undefined && boot !== null && life.uuid !== '' && boot.uuid !== '' && life.uuid !== boot.uuid;
+}
+
+interface Active {
+  readonly active: Host;
+  /** undefined: it does not answer, or nobody looked. */
+  readonly facts: SeenFacts | undefined;
+  readonly registered: readonly string[];
+}
+
+function leaseOf({ board, policy, nowMs }: GuardScene, permitted: 'finite' | 'endless', scene: Active): LeaseStatus {
+  const sec = policy === null ? null : policy.leaseMs / 1000;
+  if (permitted === 'endless') return { state: 'endless', sec, why: whyEndless(board, policy, scene, nowMs) };
+  const why = whyNotArmed(board, scene);
+  return why === null ? { state: 'armed', sec, why: '' } : { state: 'finite', sec, why };
+}
+
+function whyEndless({ pause }: Board, policy: Policy | null, { registered }: Active, nowMs: number): string {
+  if (pause !== null && !isOver(pause, nowMs)) return `paused by ${pause.by}`;
+  if (policy === null) return 'no policy is on the board';
+  if (policy.fencing === 'none') return 'fencing=none, and the servers still have the rows of a lease';
+  if (registered.length < policy.leaseAgents) {
+    return `${registered.length} of ${policy.leaseAgents} agents reach both servers`;
+  }
+  return 'identify arms it when both hosts answer, the active is open under this decision and the passive is read only';
+}
+
+/** null: it is armed, by what counts on the day when it falls silent. */
+function whyNotArmed({ unfenced, lives }: Board, { active, facts }: Active): string | null {
+  if (unfenced !== false) return 'the flag unfenced stands until the agents have cleared both rows';
+  const life = lives.get(active);
+  if (facts?.row?.armed === false) return `the EVENT of ${active} does not tick; is event_scheduler on there?`;
+  if (life?.armed !== true) return `no agent has said yet that ${active} would close itself`;
+  const restarted = facts !== undefined && facts.boot !== null && facts.boot.startedSec !== life.startedSec;
+  return restarted ? `${active} started anew since an agent said that it would close itself` : null;
+}
+
+function rowOf(host: Host, { epoch, opened, lease, armed, unfenced }: SeenRow): RowStatus {
+  return { host, epoch: epoch?.number ?? null, opened: opened?.number ?? null, lease, armed, unfenced };
+}
+
+/** For a moment in every change, since the decision comes first and the servers follow. */
+function disagreementsOf({
+  epoch,
+  roles,
+  board,
+  seen,
+}: {
+  readonly epoch: Epoch;
+  readonly roles: Roles;
+  readonly board: Board;
+  readonly seen: ReadonlyMap<Host, SeenFacts>;
+}): string[] {
+  const told: string[] = [];
+  const open: Host[] = [];
+  for (const [host, { row, readOnly }] of seen) {
+    if (readOnly === false) open.push(host);
+    if (row === null) {
+      told.push(`${host} has no row of ours`);
+      continue;
+    }
+    const known = row.epoch;
+    if (known === null || known.number < epoch.number) {
+      told.push(`${host} knows ${named(known)}, the board ${named(epoch)}`);
+    } else if (known.number > epoch.number || known.id !== epoch.id || known.active !== epoch.active) {
+      told.push(`${host} knows ${named(known)}, the board only ${named(epoch)}: the board is the older one`);
+    }
+    if (host === roles.active && readOnly === false && (row.opened === null || row.opened.id !== epoch.id)) {
+      const under = row.opened === null ? 'by nobody of ours' : `under decision ${row.opened.number}`;
+      told.push(`${host} was opened ${under}, not under decision ${epoch.number}`);
+    }
+    if (row.unfenced && board.unfenced === false) told.push(`the row of ${host} says unfenced, the board does not`);
+  }
+  if (open.length > 1) told.push(`${open.join(' and ')} both take writes`);
+  const { announced } = board;
+  if (announced !== null && announced.active !== roles.active) {
+    told.push(`the keys for clients (mode, master) still name ${announced.active}`);
+  }
+  return told;
+}
+
+function named(epoch: Epoch | null): string {
+  return epoch === null ? 'no decision' : `decision ${epoch.number} (${epoch.active})`;
+}
+
+/** Further lines of the contract's text. */
+export function guardLines(tag: string, status: GuardStatus): string[] {
+  const { lease, agentsWanted, registered, unregistered, renewals, disagreements, replaced } = status;
+  const wanted = agentsWanted === null ? '' : ` of ${agentsWanted}`;
+  const absent = unregistered.length === 0 ? '' : `; not reaching both servers: ${unregistered.join(', ')}`;
+  return [
+    `  lease: ${leaseText(lease)}`,
+    `  agents: ${registered.length}${wanted} registered${registered.length === 0 ? '' : `: ${registered.join(', ')}`}${absent}`,
+    ...renewals.map((renewal) => `  renewal: ${renewalText(renewal)}`),
+    ...disagreements.map((sentence) => `  disagrees: ${sentence}`),
+    ...replaced.map(
+      (host) =>
+        `  another server: ${host} is not the server that was opened there; mmm rejoin --tag ${tag} --host ${host} says what stands against it`,
+    ),
+  ];
+}
+
+function leaseText({ state, sec, why }: LeaseStatus): string {
+  if (state === 'armed') return `armed; the active closes itself ${sec ?? '?'} s after its last renewal`;
+  return state === 'finite' ? `finite, NOT armed: ${why}` : `endless, UNFENCED: ${why}`;
+}
+
+function renewalText({ agent, host, epoch, outcome }: GuardStatus['renewals'][number]): string {
+  const under = `${host} under decision ${epoch.number}`;
+  switch (outcome) {
+    case 'renewed':
+      return `${agent} renews ${under}`;
+    case 'endless':
+      return `${agent} has nothing to renew: ${under} has no end`;
+    case 'failed':
+      return `${agent} FAILS to renew ${under}`;
+    case 'no-witness':
+      return `${agent} finds NO WITNESS for ${under}, so it renews nothing`;
+    default:
+      return outcome satisfies never;
+  }
+}
