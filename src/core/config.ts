@@ -245,8 +245,13 @@ const PAIR_ONLY: ReadonlySet<string> = new Set(['primaryhost', 'secondaryhost', 
 
 const LONG_INTERVAL_MS = 15_000;
 
-/** The agents renew once in this time (src/agent-lease.ts). */
-const RENEWAL_MS = 1_000;
+/**
+ * A second (or a third of the lease, core/lease.ts `keepingIntervalMs`) after the last renewal the next one finds its connection gone, waits
+ * a connect timeout for a new one in vain, and the one after that, as much later again, must still come in time.
+ */
+export function leastLeaseMs(connectTimeoutMs: number): number {
+  return Math.min(connectTimeoutMs + 2_000, 3 * connectTimeoutMs);
+}
 
 /**
  * A safety that is written down and would not work is refused: whoever wrote it believes in it. Numbers of a lease that is switched off
@@ -260,12 +265,16 @@ function checkFencing(some: Partial<Values<typeof PAIR>>, place: (key: string) =
       'is lease with servicemode=0 (active-active), where both hosts take writes and no single active could hold a lease; expected none, or servicemode=1',
     );
   }
-  // The renewal after the last good one gets no answer for a connect timeout, and the one after it must come before the end.
-  const leastMs = (connect_timeout ?? 0) + 2 * RENEWAL_MS;
-  if (fencing === 'lease' && lease !== undefined && lease < leastMs) {
+  if (
+    fencing === 'lease' &&
+    lease !== undefined &&
+    connect_timeout !== undefined &&
+    lease < leastLeaseMs(connect_timeout)
+  ) {
+    const leastMs = leastLeaseMs(connect_timeout);
     findings.problem(
       place('lease'),
-      `${lease / 1000} s is too short for connect_timeout=${(connect_timeout ?? 0) / 1000}: one lost renewal would close the active; expected at least ${leastMs / 1000}, or a shorter connect_timeout`,
+      `${lease / 1000} s is too short for connect_timeout=${connect_timeout / 1000}: one lost renewal would close the active; expected at least ${leastMs / 1000}, or a shorter connect_timeout`,
     );
   }
   if (fencing !== 'none') return;

@@ -123,7 +123,7 @@ export const PAIR = {
   lease: defaulted(
     secondsAsMs(2, 300),
     '3',
-    'How long that permission lasts; the agents renew it every second. At least connect_timeout and 2 seconds more, so that one renewal may be lost. A longer lease forgives more, and a failover from a silent host waits for all of it.',
+    'How long that permission lasts; the agents renew it every second. At least connect_timeout (of both files) and 2 seconds more, or three times connect_timeout, so that one renewal may be lost. A longer lease forgives more, and a failover from a silent host waits for all of it.',
     '5',
   ),
   lease_agents: defaulted(

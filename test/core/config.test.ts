@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import {
+  leastLeaseMs,
   type ManagerConfig,
   type Result,
   readAgentConfig,
@@ -10,6 +11,7 @@ import {
   selectPairs,
 } from '../../src/core/config.ts';
 import { NO_SAFETY } from '../../src/core/decision.ts';
+import { keepingIntervalMs } from '../../src/core/lease.ts';
 import { parseIni } from '../../src/ops/inifile.ts';
 
 const SEED = new URL('../support/seed-conf/', import.meta.url);
@@ -438,6 +440,13 @@ describe('the safeties', () => {
     expect(lease('3', '1')).toEqual([]);
     expect(lease('3', '1.5')).toHaveLength(1);
     expect(lease('3.5', '1.5')).toEqual([]);
+    expect(lease('2', '0.6')).toEqual([]);
+    expect(lease('2', '0.7')).toHaveLength(1);
+    for (const connectMs of [100, 500, 999, 1000, 1001, 5000]) {
+      const leastMs = leastLeaseMs(connectMs);
+      expect(leastMs - 2 * keepingIntervalMs(leastMs)).toBeGreaterThanOrEqual(connectMs - 0.001);
+      expect(leastMs - 1 - 2 * keepingIntervalMs(leastMs - 1)).toBeLessThan(connectMs);
+    }
   });
 
   test.each([
