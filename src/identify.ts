@@ -1,9 +1,10 @@
 // One round of `mmm identify` for one pair: lead? read the board, decide, commit the decision in one atomic step, say why.
 // Comes from ops/supervise.ts, woken by each observation; goes on to core/decide.ts (the thinking) and store/redis.ts
-// `commitRoles`; src/agent.ts is woken by the decision.
+// `commitRoles`; src/agent.ts is woken by the decision. What it knows of rows, agents and leases comes from src/identify-guard.ts.
 
+import { permit } from './core/arming.ts';
 import { FRESH_MS } from './core/death.ts';
-import { type DecideState, decide, FIRST_STATE } from './core/decide.ts';
+import { decide } from './core/decide.ts';
 import { type Board, type Decision, NO_TERMS, type Policy, type Terms } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Observation } from './core/observation.ts';
@@ -12,6 +13,8 @@ import type { Pacing } from './core/pacing.ts';
 import type { Host, Pair, Roles } from './core/pair.ts';
 import { otherHost } from './core/pair.ts';
 import { isOver, objections, type Request } from './core/request.ts';
+import { type DecideState, FIRST_STATE } from './core/scene.ts';
+import { type GuardView, makeGuardWatch } from './identify-guard.ts';
 import type { Clock, Random } from './ops/clock.ts';
 import type { Store } from './store/store.ts';
 
@@ -35,6 +38,8 @@ export interface IdentifyParts {
   readonly leadMs: number;
 }
 
+type Observations = { readonly primary: Observation | null; readonly secondary: Observation | null };
+
 /** Makes the pair's round. */
 export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?: number }> {
   const { pair, store, clock, log } = parts;
@@ -42,8 +47,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   let attention: Attention = new Map();
   let leads = false;
   let said = '';
-  let policyWritten = false;
-  let highest = 0;
+  const guard = makeGuardWatch({ pair, policy: parts.policy, store, clock });
+  let alarmed: readonly string[] = [];
   let lastId: string | null = null;
   let failed: { host: Host; untilMs: number; pauseMs: number; epochId: string } | null = null;
   /** The epoch that gave a role back: when that fails too, the rules go on, or the role would be thrown to and fro. */
@@ -54,13 +59,13 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
 
   return async () => {
     if (!(await leadOrFollow())) return {};
-    const board = await store.board(pair.uniqsign);
+    const found = await store.board(pair.uniqsign);
     const sightings = await store.sightings(pair.uniqsign, [pair.primary, pair.secondary]);
     const agreed = agree({ pair, sightings, attention, nowMs: clock.monotonic() });
     attention = agreed.attention;
-    // A board that fell behind what this process committed was emptied or restored: the servers decide, not the dump.
-    const wentBack = (board.epoch?.number ?? 0) < highest;
-    if (!wentBack && board.roles !== null) remembered = { active: board.roles.active, terms: board.terms };
+    const view = await guard.look(found, agreed);
+    const board = view.behind ? withoutWord(found) : found;
+    if (board.roles !== null) remembered = { active: board.roles.active, terms: board.terms };
     const failure = failureOf(board);
     if (failure !== null && board.epoch !== null && failed?.epochId !== board.epoch.id) {
       const pauseMs =
@@ -70,36 +75,37 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     if (board.report?.outcome === 'opened' && board.report.host === failed?.host) failed = null;
     tellPause(board);
     if (board.request !== null && board.request.refused === null) {
-      const outcome = await answer(board, board.request, agreed.observations);
+      const outcome = await answer(board, view, board.request, agreed.observations);
       if (outcome !== null) return outcome;
     }
     const verdict = decide({
       pair,
-      roles: wentBack ? null : board.roles,
-      epoch: wentBack ? null : board.epoch,
+      roles: board.roles,
+      epoch: view.behind ? null : board.epoch,
       observations: agreed.observations,
       policy: { tryTimes: parts.tryTimes, freshMs: FRESH_MS, pacing: parts.pacing },
-      past: wentBack ? NO_TERMS : board.terms,
+      past: board.terms,
       pause: board.pause,
       failed,
       giveBack:
         failure === null || board.epoch?.id === givenBackBy
           ? null
           : { to: otherHost(pair, failure.host), why: failure.why },
+      guarded: view.guarded,
       nowMs: clock.wall(),
       state,
     });
     state = verdict.state;
     if (verdict.kind === 'keep') {
-      speak([...verdict.reasons, ...agreed.notes]);
-      const paused = board.pause !== null && !isOver(board.pause, clock.wall());
-      if (board.roles !== null && !wentBack && !policyWritten && !paused) await writePolicy(board);
-      return {};
+      const { why } = view.leaseDue;
+      speak([...verdict.reasons, ...agreed.notes, ...(why === null ? [] : [why])]);
+      sound(view.alarms);
+      return await keepInOrder(board, view);
     }
     const { active } = verdict.roles;
     // The failed switchover of an operator leaves the role where he found it, also against the preference for the primary.
     const stays = failure !== null && board.terms.requestId !== null && active === pair.secondary;
-    const outcome = await commit(board, active, [...verdict.reasons, ...agreed.notes], {
+    const outcome = await commit(board, view, active, [...verdict.reasons, ...agreed.notes], {
       kind: verdict.kind,
       loud: verdict.hasty,
       terms: stays ? { preferred: active } : {},
@@ -111,12 +117,13 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   /** Carries out what an operator asks for, or says why not. Null: the round goes on. */
   async function answer(
     board: Board,
+    view: GuardView,
     request: Request,
-    observations: { readonly primary: Observation | null; readonly secondary: Observation | null },
+    observations: Observations,
   ): Promise<{ nextMs?: number } | null> {
     const nowMs = clock.wall();
     const what = `${request.kind} to ${request.to} asked for by ${request.by}`;
-    const against = objectionsTo(board, board.roles, request, observations, nowMs);
+    const against = [...objectionsTo(board, board.roles, request, observations, nowMs), ...view.objections(request)];
     if (against.length > 0) {
       const why = against.join('; ');
       if (await store.endRequest(pair.uniqsign, request.id, why)) {
@@ -128,7 +135,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     const reasons = [force ? `FORCED ${what}: what cannot be applied or received is left behind` : what];
     const preferred = request.to === pair.secondary ? request.to : null;
     const backAtMs = nowMs + request.withinSec * 1000;
-    return await commit(board, request.to, reasons, {
+    return await commit(board, view, request.to, reasons, {
       kind: 'change',
       loud: force,
       terms: { force, preferred, requestId: request.id, backAtMs },
@@ -139,7 +146,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     board: Board,
     roles: Roles | null,
     request: Request,
-    observations: { readonly primary: Observation | null; readonly secondary: Observation | null },
+    observations: Observations,
     nowMs: number,
   ): readonly string[] {
     if (nowMs >= request.expiresMs) return ['it came too late'];
@@ -159,6 +166,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     const now = await store.lead(pair.uniqsign, parts.owner, parts.leadMs);
     if (now !== leads) {
       leads = now;
+      if (now) guard.begin();
       log.info(
         now ? `leads: decides about this pair from now on` : `follows: another identify decides about this pair`,
         {
@@ -179,31 +187,41 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     return { host: epoch.active, why: answer?.why ?? 'no agent has opened it in time' };
   }
 
-  /** The agents read the policy on the board; a changed file reaches them as a decision that keeps the roles. */
-  async function writePolicy(board: Board): Promise<void> {
-    const found = await store.findPair(pair.uniqsign);
+  /** The roles stay; what the agents obey besides may still be another than it should be, and reaches them as a decision of its own. */
+  async function keepInOrder(board: Board, view: GuardView): Promise<{ nextMs?: number }> {
     const active = board.roles?.active;
-    if (found !== null && active !== undefined && !samePolicy(found.policy, parts.policy)) {
-      const reasons = ['the policy in the configuration changed'];
-      await commit(board, active, reasons, { kind: 'change', loud: false, terms: {} });
+    if (active === undefined) return {};
+    const paused = board.pause !== null && !isOver(board.pause, clock.wall());
+    const stays = { kind: 'change', loud: false, terms: {} } as const;
+    if (view.policyChanged && !paused) {
+      return await commit(board, view, active, ['the policy in the configuration changed'], stays);
     }
-    policyWritten = true;
+    const { to, why } = view.leaseDue;
+    if (to === undefined) return {};
+    return await commit(board, view, active, [why ?? `the lease is ${to}`], { ...stays, lease: to });
   }
 
   async function commit(
     board: Board,
+    view: GuardView,
     active: Host,
     reasons: readonly string[],
-    { kind, loud, terms }: { kind: 'adopt' | 'change'; loud: boolean; terms: Partial<Terms> },
+    {
+      kind,
+      loud,
+      terms,
+      lease,
+    }: { kind: 'adopt' | 'change'; loud: boolean; terms: Partial<Terms>; lease?: Terms['lease'] },
   ): Promise<{ nextMs?: number }> {
-    const number = Math.max(board.epoch?.number ?? 0, highest) + 1;
+    const number = view.highest + 1;
+    const permission = lease === undefined ? view.lease : permit(lease);
     const decision: Decision = {
       roles: { active, passive: otherHost(pair, active) },
       epoch: { number, id: parts.random.id(), active },
       reasons,
       atMs: clock.wall(),
-      terms: { ...NO_TERMS, ...pastOf(active, kind), ...terms },
-      unfenced: null,
+      terms: { ...NO_TERMS, ...pastOf(active, kind), ...terms, lease: permission.lease },
+      unfenced: permission.unfenced,
     };
     const outcome = await store.commitRoles(pair.uniqsign, decision, board.epoch, parts.policy);
     if (outcome.kind === 'conflict') {
@@ -212,9 +230,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       });
       return { nextMs: 0 };
     }
-    highest = number;
+    guard.committed(decision.epoch);
     lastId = decision.epoch.id;
-    policyWritten = true;
     said = '';
     const verb = kind === 'adopt' ? 'keeps' : 'decided:';
     log[loud ? 'warn' : 'info'](
@@ -238,6 +255,14 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     return { changedAtMs: kind === 'change' && remembered !== null ? clock.wall() : null };
   }
 
+  /** Once when it begins, and when it is over: nothing is decided about it, and somebody must know. */
+  function sound(alarms: readonly string[]): void {
+    for (const alarm of alarms.filter((text) => !alarmed.includes(text))) log.warn(alarm, { event: 'alarm' });
+    for (const alarm of alarmed.filter((text) => !alarms.includes(text)))
+      log.info(`over: ${alarm}`, { event: 'alarm' });
+    alarmed = alarms;
+  }
+
   function speak(reasons: readonly string[]): void {
     const sentence = reasons.join('; ');
     // An age that grows is no news.
@@ -248,6 +273,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   }
 }
 
-function samePolicy(one: Policy, other: Policy): boolean {
-  return one.drainTimeoutSec === other.drainTimeoutSec;
+/** Older than the servers, or than this process knows: nothing of it counts but the epoch that the next decision replaces, and a pause. */
+function withoutWord(board: Board): Board {
+  return { ...board, roles: null, report: null, opened: null, terms: NO_TERMS };
 }

@@ -2,7 +2,7 @@
 // say so; one alone is its own majority. Comes from src/identify.ts with what the board holds; goes on to decide.ts, which sees one
 // observation of each host and need not know how many there are.
 
-import { isAlive, type Observation, type Sighting } from './observation.ts';
+import { isAlive, type Observation, type SeenRow, type Sighting } from './observation.ts';
 import type { Host, Pair } from './pair.ts';
 import { hears } from './witness.ts';
 
@@ -23,6 +23,8 @@ interface Heard {
 interface Agreed {
   readonly observations: { readonly primary: Observation | null; readonly secondary: Observation | null };
   readonly attention: Attention;
+  /** The hosts that nobody who still reports can reach; a Perl monitor alone does not count, its evidence is not graded. */
+  readonly goneToAll: ReadonlySet<Host>;
   /** Whole sentences about those who see it otherwise. */
   readonly notes: readonly string[];
 }
@@ -33,10 +35,12 @@ export function agree({ pair, sightings, attention, nowMs }: Heard): Agreed {
   // Where nobody keeps to what he said (a machine without time for us), the old rule stands: decide.ts looks at the dates.
   const voters = [...(reporting.length === 0 ? sightings : reporting)].sort(byName);
   const notes: string[] = [];
+  const goneToAll = new Set<Host>();
   const of = (host: Host) => {
     const seen = voters.flatMap(({ observations }) => observations.filter((observation) => observation.host === host));
     const gone = seen.filter(({ evidence }) => !isAlive(evidence));
     const alive = seen.filter(({ evidence }) => isAlive(evidence));
+    if (reporting.length > 0 && alive.length === 0 && gone.some(({ observer }) => observer !== '')) goneToAll.add(host);
     if (2 * gone.length > seen.length) {
       notes.push(...dissent(host, 'unreachable', gone, alive));
       return asGone(gone, Math.floor(seen.length / 2) + 1);
@@ -44,7 +48,8 @@ export function agree({ pair, sightings, attention, nowMs }: Heard): Agreed {
     notes.push(...dissent(host, 'alive', alive, gone));
     return asAlive(alive);
   };
-  return { observations: { primary: of(pair.primary), secondary: of(pair.secondary) }, attention: noticed, notes };
+  const observations = { primary: of(pair.primary), secondary: of(pair.secondary) };
+  return { observations, attention: noticed, goneToAll, notes };
 }
 
 function notice(sightings: readonly Sighting[], before: Attention, nowMs: number): Attention {
@@ -86,7 +91,19 @@ function asAlive(alive: readonly Observation[]): Observation | null {
     .map(({ evidence }) => (evidence.kind === 'answered' ? evidence.facts.hearing : null))
     .filter(hears)
     .reduce((one, other) => (one === null || other.silentMs < one.silentMs ? other : one), facts.hearing);
-  return { ...first, evidence: { kind: 'answered', facts: { ...facts, hearing } } };
+  const row = alive
+    .map(({ evidence }) => (evidence.kind === 'answered' ? evidence.facts.row : null))
+    .reduce((one, other) => (isNewer(other, one) ? other : one), facts.row);
+  return { ...first, evidence: { kind: 'answered', facts: { ...facts, hearing, row } } };
+}
+
+/** Not everybody looks for the row, and what it says only grows. */
+function isNewer(row: SeenRow | null, than: SeenRow | null): boolean {
+  if (row === null || than === null) return than === null;
+  const of = ({ epoch, opened }: SeenRow) => [epoch?.number ?? 0, opened?.number ?? 0] as const;
+  const [claimed, opened] = of(row);
+  const [claimedThan, openedThan] = of(than);
+  return claimed > claimedThan || (claimed === claimedThan && opened > openedThan);
 }
 
 function dissent(

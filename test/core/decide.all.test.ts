@@ -2,10 +2,11 @@
 // time, plainly. It imports nothing of rules.ts or death.ts on purpose: two readings of one text, compared.
 
 import { describe, expect, test } from 'vitest';
-import { type DecideState, decide } from '../../src/core/decide.ts';
+import { decide } from '../../src/core/decide.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import type { Failback } from '../../src/core/pacing.ts';
 import { type Host, otherHost, rolesWith } from '../../src/core/pair.ts';
+import type { DecideState } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS } from '../support/build.ts';
 
 const PAIR = aPair();
@@ -155,6 +156,7 @@ function answer(c: Case): Answer {
     remembered: c.remembered === null ? null : rolesWith(PAIR, PAIR[c.remembered]),
     seenMs: { primary: NOW_MS - 3000, secondary: NOW_MS - 3000 },
     caughtUpSinceMs: { primary: NOW_MS - 1000 * c.pace.steadySec, secondary: NOW_MS - 1000 * c.pace.steadySec },
+    missed: null,
   };
   const decided = decide({
     pair: PAIR,
@@ -173,6 +175,7 @@ function answer(c: Case): Answer {
     pause: c.pace.paused ? { by: 'dba', atMs: NOW_MS, untilMs: null } : null,
     failed: null,
     giveBack: null,
+    guarded: null,
     nowMs: NOW_MS,
     state,
   });

@@ -2,11 +2,12 @@
 
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Decided, type DecideInput, type DecideState, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { type Decided, decide } from '../../src/core/decide.ts';
 import type { Failure, Observation } from '../../src/core/observation.ts';
 import type { Failback } from '../../src/core/pacing.ts';
 import { type Host, rolesWith } from '../../src/core/pair.ts';
 import { elect, factsOf, UNREACHABLE } from '../../src/core/rules.ts';
+import { type DecideInput, type DecideState, FIRST_STATE } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 const PAIR = aPair();
@@ -77,6 +78,7 @@ const aState: fc.Arbitrary<DecideState> = fc.record({
   remembered: someRoles,
   seenMs: fc.constantFrom({ primary: null, secondary: null }, { primary: NOW_MS - 9000, secondary: NOW_MS - 9000 }),
   caughtUpSinceMs: fc.record({ primary: aDateOfCatchingUp, secondary: aDateOfCatchingUp }),
+  missed: fc.constant(null),
 });
 
 /** Anything the board and the memory may hold, but no failed switchover to give back: that one asks no rule. */
@@ -103,6 +105,7 @@ const anInput: fc.Arbitrary<DecideInput> = fc.record({
     { weight: 1, arbitrary: fc.record({ host: aHost, untilMs: fc.constantFrom(NOW_MS - 1, NOW_MS, NOW_MS + 1) }) },
   ),
   giveBack: fc.constant(null),
+  guarded: fc.constant(null),
   nowMs: fc.constant(NOW_MS),
   state: aState,
 });
@@ -290,6 +293,7 @@ describe('whatever the input', () => {
               pause: null,
               failed: null,
               giveBack: null,
+              guarded: null,
               nowMs: NOW_MS,
               state,
             });

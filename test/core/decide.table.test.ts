@@ -4,11 +4,12 @@
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { type Decided, type DecideInput, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { type Decided, decide } from '../../src/core/decide.ts';
 import { NO_TERMS } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import type { Pacing, Past } from '../../src/core/pacing.ts';
 import { type Host, parseHost, type Roles, rolesWith } from '../../src/core/pair.ts';
+import { type DecideInput, FIRST_STATE } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 const PAIR = aPair();
@@ -501,6 +502,7 @@ function inputOf(situation: Situation): DecideInput {
     pause: null,
     failed: null,
     giveBack: null,
+    guarded: null,
     nowMs: NOW_MS,
     state: {
       ...FIRST_STATE,

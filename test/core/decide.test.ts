@@ -1,11 +1,12 @@
 // Decisions that take several rounds: what one round leaves to the next. Single rounds are in decisions.txt.
 
 import { describe, expect, test } from 'vitest';
-import { type DecideInput, type DecideState, decide, FIRST_STATE } from '../../src/core/decide.ts';
+import { decide } from '../../src/core/decide.ts';
 import { NO_TERMS } from '../../src/core/decision.ts';
 import type { Pacing } from '../../src/core/pacing.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import { rolesWith } from '../../src/core/pair.ts';
+import { type DecideInput, type DecideState, FIRST_STATE } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 
 const PAIR = aPair();
@@ -45,6 +46,7 @@ function anIdentify(steady: DecideState = STEADY_STATE) {
       pause: null,
       failed: null,
       giveBack: null,
+      guarded: null,
       nowMs: atMs,
       state,
       ...over,

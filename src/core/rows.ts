@@ -1,0 +1,98 @@
+// What the servers' own rows say where the board says nothing, or less than they do: Redis was emptied, or restored from a dump [F8].
+// Comes from src/identify-guard.ts (is the board older?) and core/decide.ts (who is the active then?).
+
+import type { Answers } from './death.ts';
+import type { Observation, SeenRow } from './observation.ts';
+import type { Epoch, Host, Pair } from './pair.ts';
+
+type ByHost<T> = { readonly primary: T; readonly secondary: T };
+
+/** The row of a host that answered; null: it has none, nobody looked, or the host told nothing. */
+export function rowOf(observation: Observation | null): SeenRow | null {
+  return observation?.evidence.kind === 'answered' ? observation.evidence.facts.row : null;
+}
+
+/** The highest number that a server was seen to know. An old look counts too: what stood in a row once was decided. */
+export function highestIn({ primary, secondary }: ByHost<Observation | null>): number {
+  return Math.max(0, ...[primary, secondary].map((seen) => highestOf(rowOf(seen))));
+}
+
+function highestOf(row: SeenRow | null): number {
+  return Math.max(row?.epoch?.number ?? 0, row?.opened?.number ?? 0);
+}
+
+/** Why the board, which holds `epoch`, is older than the servers; null: by what the rows say it is not. */
+export function whyOlder(epoch: Epoch | null, { primary, secondary }: ByHost<Observation | null>): string | null {
+  for (const seen of [primary, secondary]) {
+    const row = rowOf(seen);
+    if (seen === null || row === null) continue;
+    const number = highestOf(row);
+    const board = epoch === null ? 'the board names no decision' : `the board holds decision ${epoch.number}`;
+    if (number > (epoch?.number ?? 0)) return `${board}, and ${seen.host} knows decision ${number}`;
+    if (epoch !== null && isAnother(row.epoch, epoch)) {
+      return `${board}, and ${seen.host} knows another decision of that number`;
+    }
+    if (epoch !== null && row.opened?.number === epoch.number && row.opened.id !== epoch.id) {
+      return `${board}, and ${seen.host} was opened by another decision of that number`;
+    }
+  }
+  return null;
+}
+
+function isAnother(known: Epoch | null, epoch: Epoch): boolean {
+  return known?.number === epoch.number && (known.id !== epoch.id || known.active !== epoch.active);
+}
+
+/** Who is the active by the rows, and why. */
+interface ByRows {
+  readonly active: Host;
+  readonly why: string;
+}
+
+interface Asked {
+  readonly pair: Pick<Pair, 'primary' | 'secondary'>;
+  /** The hosts that tell their facts, one or both; nobody is alive whose facts are unknown. */
+  readonly answering: readonly Answers[];
+  /** The last decision that this process knew of: a third witness beside the two rows. */
+  readonly known: Epoch | null;
+}
+
+/** null: no host was ever opened by us as far as they tell, so the rows do not know either. */
+export function activeByRows(asked: Asked): ByRows | null {
+  const [one, two] = asked.answering;
+  if (one === undefined) return null;
+  return two === undefined ? ofTheOnlyOne(one, asked) : openedLast([one, two], asked);
+}
+
+/**
+ * Writable or not: the other one may have thawed under an old lease and be writable for another moment [F8]. Two that were opened
+ * under one number come of a dump; the one that the last known decision opened, else the only one that takes writes, is it.
+ */
+function openedLast(hosts: readonly [Answers, Answers], { known }: Asked): ByRows | null {
+  const numbers = hosts.map(({ facts }) => facts.row?.opened?.number ?? -1);
+  const last = Math.max(...numbers);
+  if (last < 0) return null;
+  const those = hosts.filter((_, at) => numbers[at] === last);
+  const writable = those.filter(({ facts }) => facts.readOnly === false);
+  const found =
+    those.length === 1
+      ? those[0]
+      : (those.find(({ facts }) => facts.row?.opened?.id === known?.id) ??
+        (writable.length === 1 ? writable[0] : undefined));
+  if (found === undefined) return null;
+  return { active: found.host, why: `${found.host} was opened last, by decision ${last}` };
+}
+
+/** Its row knows of the last decision, unless that came while it was away and this process saw it. */
+function ofTheOnlyOne({ host, facts }: Answers, { pair, known }: Asked): ByRows | null {
+  const { row, readOnly } = facts;
+  if (row === null || readOnly === null) return null;
+  if (!readOnly) return { active: host, why: `${host} is the only host that answers, and it takes writes` };
+  const isOf = ({ active }: Epoch) => active === pair.primary || active === pair.secondary;
+  if (known !== null && known.number >= highestOf(row) && isOf(known)) {
+    return { active: known.active, why: `${known.active} was active last, by decision ${known.number}` };
+  }
+  if (row.epoch === null || !isOf(row.epoch)) return null;
+  const { number, active } = row.epoch;
+  return { active, why: `${host}, the only host that answers, knows ${active} as the active of decision ${number}` };
+}

@@ -1,0 +1,209 @@
+// What identify knows besides of a pair with a safety on: its servers' rows, its agents' records, whether the board is older than they are,
+// and whom a member's address leads to. Comes from src/identify.ts once per round; goes on to core/decide.ts and core/arming.ts.
+
+import type { AgentRecord } from './core/agents.ts';
+import { isGuarded, leaseChange, type Permit, permit, permittedLease, tooFewAgents, unarmed } from './core/arming.ts';
+import type { Board, Policy, Terms } from './core/decision.ts';
+import type { Observation } from './core/observation.ts';
+import type { Epoch, Host, Pair } from './core/pair.ts';
+import { isOver, type Request } from './core/request.ts';
+import { highestIn, rowOf, whyOlder } from './core/rows.ts';
+import type { Guarded } from './core/scene.ts';
+import { whyStranger } from './core/stranger.ts';
+import { judgeLease, type LeaseVerdict, type Renewals, watchRenewals } from './core/verdict.ts';
+import type { Clock } from './ops/clock.ts';
+import type { Store } from './store/store.ts';
+
+interface GuardParts {
+  readonly pair: Pair;
+  readonly policy: Policy;
+  readonly store: Pick<Store, 'agents' | 'findPair'>;
+  readonly clock: Clock;
+}
+
+interface Seen {
+  readonly observations: { readonly primary: Observation | null; readonly secondary: Observation | null };
+  readonly goneToAll: ReadonlySet<Host>;
+}
+
+/** One round's view. */
+export interface GuardView {
+  /** For core/decide.ts; null: decisions are ordered by the board alone. */
+  readonly guarded: Guarded | null;
+  /** The board was emptied or restored: what it says of roles, requests and reports is void. */
+  readonly behind: boolean;
+  /** Higher than any number that a server or this process knows: a decision takes one above it. */
+  readonly highest: number;
+  /** The policy on the board differs from ours: a decision brings it there. */
+  readonly policyChanged: boolean;
+  /** What a decision of now says about the lease when that is not its purpose. */
+  readonly lease: Permit;
+  /** A change of the lease alone that is due while the roles stay, or what keeps it from being due. */
+  readonly leaseDue: { readonly to: Terms['lease'] | undefined; readonly why: string | null };
+  /** What speaks against an operator's request besides. */
+  objections(request: Pick<Request, 'kind' | 'to'>): readonly string[];
+  /** What somebody must look at, though nothing is to be decided. */
+  readonly alarms: readonly string[];
+}
+
+export interface GuardWatch {
+  /** This process begins to lead: what another one wrote meanwhile is not known. */
+  begin(): void;
+  look(board: Board, seen: Seen): Promise<GuardView>;
+  /** A decision of ours is on the board. */
+  committed(epoch: Epoch): void;
+}
+
+const NOTHING_KNOWN: LeaseVerdict = { kind: 'unknown', why: 'the pair has no lease' };
+
+export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): GuardWatch {
+  /** The highest epoch that this process knows of. */
+  let known: Epoch | null = null;
+  /** Decided by this process. */
+  let committedNumber = 0;
+  let policyIsOurs = false;
+  let renewals: Renewals | null = null;
+  let readySinceMs: number | null = null;
+  /** Under which epoch a host was last seen to be opened. */
+  const opened = new Map<Host, Pick<Epoch, 'number' | 'id'>>();
+
+  return { begin, look, committed };
+
+  function begin(): void {
+    policyIsOurs = false;
+    renewals = null;
+    readySinceMs = null;
+  }
+
+  function committed(epoch: Epoch): void {
+    known = epoch;
+    committedNumber = epoch.number;
+    policyIsOurs = true;
+    readySinceMs = null;
+  }
+
+  async function look(board: Board, { observations, goneToAll }: Seen): Promise<GuardView> {
+    const both = [observations.primary, observations.secondary];
+    const isOn = isGuarded({ policy, before: board.terms.lease, observations: both });
+    for (const seen of both) {
+      const row = rowOf(seen);
+      if (seen !== null && row?.opened) opened.set(seen.host, row.opened);
+    }
+    const policyBefore = policyIsOurs || board.roles === null ? null : await readPolicy();
+    const records = policy.fencing === 'lease' ? await store.agents(pair.uniqsign) : [];
+    renewals = watchRenewals(renewals, records, clock.monotonic());
+    const number = board.epoch?.number ?? 0;
+    // A board that fell behind what this process knows was emptied or restored: the servers decide, not the dump.
+    const remembered = Math.max(committedNumber, isOn ? (known?.number ?? 0) : 0);
+    const wentBack =
+      number < remembered ? `the board holds decision ${number}, and decision ${remembered} was made already` : null;
+    const behind = (isOn ? whyOlder(board.epoch, observations) : null) ?? wentBack;
+    if (behind === null && board.epoch !== null) known = board.epoch;
+    const paused = board.pause !== null && !isOver(board.pause, clock.wall());
+    const strangers = strangersAmong(both, board);
+    const anew = behind !== null || board.roles === null;
+    const before = policyIsOurs ? policy : policyBefore;
+    const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew, paused });
+    const change = whatLease(board, observations, { isOn, records, paused, counts: behind === null });
+    readySinceMs = change.readySinceMs;
+    const tooFew = both.every((seen) => seen?.evidence.kind === 'answered')
+      ? tooFewAgents({ policy, board, agents: records })
+      : null;
+    return {
+      guarded: isOn
+        ? {
+            lease,
+            verdict: policyIsOurs ? verdictOn(board, records, goneToAll) : NOTHING_KNOWN,
+            behind,
+            known,
+            strangers,
+            unopened: isUnopened(board),
+          }
+        : null,
+      behind: behind !== null,
+      highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),
+      policyChanged: policyBefore !== null && !samePolicy(policyBefore, policy),
+      lease: permit(lease),
+      leaseDue: change,
+      objections: ({ kind, to }) => {
+        const seen = to === pair.primary ? observations.primary : observations.secondary;
+        const facts = seen?.evidence.kind === 'answered' ? seen.evidence.facts : null;
+        const why = kind === 'switchover' && facts !== null ? unarmed(to, facts, lease) : null;
+        return [strangers.get(to) ?? null, why].filter((text) => text !== null);
+      },
+      alarms: [...strangers.values(), ...(tooFew === null ? [] : [tooFew])],
+    };
+  }
+
+  async function readPolicy(): Promise<Policy | null> {
+    const found = await store.findPair(pair.uniqsign);
+    if (found !== null && samePolicy(found.policy, policy)) policyIsOurs = true;
+    return found?.policy ?? null;
+  }
+
+  function whatLease(
+    board: Board,
+    { primary, secondary }: Seen['observations'],
+    {
+      isOn,
+      records,
+      paused,
+      counts,
+    }: { isOn: boolean; records: readonly AgentRecord[]; paused: boolean; counts: boolean },
+  ): ReturnType<typeof leaseChange> {
+    if (!counts || board.roles === null) return { to: undefined, why: null, readySinceMs: null };
+    const isPrimary = board.roles.active === pair.primary;
+    return leaseChange({
+      guarded: isOn,
+      policy,
+      board,
+      paused,
+      agents: records,
+      active: isPrimary ? primary : secondary,
+      passive: isPrimary ? secondary : primary,
+      readySinceMs,
+      nowMs: clock.monotonic(),
+    });
+  }
+
+  function verdictOn(board: Board, records: readonly AgentRecord[], goneToAll: ReadonlySet<Host>): LeaseVerdict {
+    const active = board.roles?.active;
+    if (policy.fencing !== 'lease' || active === undefined || renewals === null) return NOTHING_KNOWN;
+    return judgeLease({
+      board,
+      active,
+      opened: opened.get(active) ?? null,
+      goneToAll: goneToAll.has(active),
+      records,
+      renewals,
+      leaseMs: policy.leaseMs,
+      nowMs: clock.monotonic(),
+    });
+  }
+}
+
+function strangersAmong(observations: readonly (Observation | null)[], { lives }: Board): ReadonlyMap<Host, string> {
+  const found = new Map<Host, string>();
+  for (const seen of observations) {
+    if (seen?.evidence.kind !== 'answered') continue;
+    const why = whyStranger(seen.host, seen.evidence.facts.boot, lives.get(seen.host));
+    if (why !== null) found.set(seen.host, why);
+  }
+  return found;
+}
+
+function isUnopened({ epoch, report, opened, terms }: Board): boolean {
+  const isOpened = report?.outcome === 'opened' && report.epoch.id === epoch?.id;
+  return !isOpened && opened !== epoch?.active && !terms.force;
+}
+
+function samePolicy(one: Policy, other: Policy): boolean {
+  return (
+    one.drainTimeoutSec === other.drainTimeoutSec &&
+    one.fencing === other.fencing &&
+    one.leaseMs === other.leaseMs &&
+    one.leaseAgents === other.leaseAgents &&
+    one.onUnreachable === other.onUnreachable &&
+    one.fenceHook === other.fenceHook
+  );
+}
