@@ -5,7 +5,9 @@ import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.
 import type { AgentConfig } from '../src/core/config.ts';
 import { openServer } from '../src/mysql/connection.ts';
 import { openFence } from '../src/mysql/fence-connection.ts';
+import { runHook } from '../src/ops/hook.ts';
 import { openMailer } from '../src/ops/mail.ts';
+import { openStateFile } from '../src/ops/state-file.ts';
 import { Wake } from '../src/ops/supervise.ts';
 import { AGENT_CONF, agentConfig, confFlag, daemonFlags } from './base.ts';
 import { type Daemon, runDaemon } from './daemon.ts';
@@ -45,10 +47,12 @@ export default class Agent extends MmmCommand {
       },
       async (daemon) => {
         const mailer = openMailer({ config: config.mail, log: daemon.log, clock: daemon.clock });
-        const parts = partsOf(config, daemon, mailer);
+        const memory = openStateFile({ path: config.stateFile, log: daemon.log });
+        const parts = { ...partsOf(config, daemon, mailer), memory };
         try {
           await (flags.once ? agentOnce(parts) : keepPairs(parts, daemon));
         } finally {
+          await memory.written();
           await mailer.close();
         }
       },
@@ -56,14 +60,18 @@ export default class Agent extends MmmCommand {
   }
 }
 
-function partsOf(config: AgentConfig, daemon: Daemon, mailer: AgentPairsParts['mailer']): AgentPairsParts {
+function partsOf(
+  config: AgentConfig,
+  daemon: Daemon,
+  mailer: AgentPairsParts['mailer'],
+): Omit<AgentPairsParts, 'memory'> {
   const { access, block } = config;
   return {
     ...daemon,
     mailer,
     openServer: (host) => openServer({ host, access, block, excludeUsers: [] }),
-    fenceFor: (host) => openFence({ host, access }),
-    runHook: async ({ program }) => ({ succeeded: false, why: `${program} was not run` }),
+    openFence: (host) => openFence({ host, access }),
+    runHook,
     connectTimeoutMs: access.connectTimeoutMs,
     tryOnFailure: config.tryOnFailure,
     intervalMs: INTERVAL_MS,

@@ -57,6 +57,7 @@ export class LeaseKeeper {
   #recording: Promise<void> | null = null;
   /** Of which boot the board was seen to say nothing: the agent that opened the host may be about to note it. */
   #unnoted = '';
+  #retired = false;
 
   constructor(parts: LeaseKeeperParts) {
     this.#parts = parts;
@@ -87,6 +88,12 @@ export class LeaseKeeper {
       if (seen === null || !this.#looks.answered(host)) return false;
       return seen === 'none' || seen.row.readOnly || seen.row.lease.kind !== 'finite';
     });
+  }
+
+  /** The agent goes: from now on nothing is said on the board that makes others count on it. */
+  async retire(): Promise<void> {
+    this.#retired = true;
+    if (this.#recording !== null) await within(this.#parts.clock, this.#recording, RECORD_MS);
   }
 
   /** The hosts of the pair and its policy, as known last. */
@@ -194,7 +201,8 @@ export class LeaseKeeper {
     const { store, uniqsign, name, registers, clock } = this.#parts;
     const board = await within(clock, this.#board, RECORD_MS);
     // A pair without a safety has no use for it, and a board that is away gets it when it is back.
-    if (!registers || board === null || board.terms.lease === null || this.#recording !== null) return;
+    if (!registers || this.#retired || this.#recording !== null) return;
+    if (board === null || board.terms.lease === null) return;
     const { active, passive } = this.#known.roles;
     const record: AgentRecord = {
       name,
