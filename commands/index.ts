@@ -11,6 +11,7 @@ export const COMMANDS: Readonly<Record<string, () => Promise<Command.Class>>> = 
   identify: async () => (await import('./identify.ts')).default,
   monitor: async () => (await import('./monitor.ts')).default,
   pause: async () => (await import('./pause.ts')).default,
+  rejoin: async () => (await import('./rejoin.ts')).default,
   resume: async () => (await import('./resume.ts')).default,
   sandbox: async () => (await import('./sandbox.ts')).default,
   status: async () => (await import('./status.ts')).default,

@@ -1,5 +1,5 @@
 // What the operator's commands on one pair share: their flags, the pair, and how they say no.
-// Comes from commands/switchover.ts and commands/failover.ts; reads the file through base.ts.
+// Comes from commands/switchover.ts, commands/failover.ts and commands/rejoin.ts; reads the file through base.ts.
 
 import * as Flags from '@oclif/core/flags';
 import type { ManagerConfig, PairConfig } from '../src/core/config.ts';
@@ -22,11 +22,11 @@ export const waitFlag = {
   }),
 };
 
-/** The host that --to names: one of the pair's. */
-export function hostOf(pair: PairConfig, text: string): Host {
+/** The host that a flag names: one of the pair's. */
+export function hostOf(pair: PairConfig, text: string, flag = '--to'): Host {
   const hosts = [pair.primary, pair.secondary];
   const host = hosts.find((known) => known === text);
-  if (host === undefined) throw new MmmError('usage', `--to ${text}: expected ${hosts.join(' or ')}`);
+  if (host === undefined) throw new MmmError('usage', `${flag} ${text}: expected ${hosts.join(' or ')}`);
   return host;
 }
 

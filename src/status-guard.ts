@@ -2,10 +2,11 @@
 // Comes from src/status.ts with what the board holds; judges nothing that the daemons do not judge by core/guard.ts and core/lease.ts.
 
 import type { AgentRecord, Renewal } from './core/agents.ts';
-import type { Board, Life, Policy } from './core/decision.ts';
+import type { Board, Policy } from './core/decision.ts';
 import type { Observation, SeenFacts, SeenRow } from './core/observation.ts';
 import type { Epoch, Host, Roles } from './core/pair.ts';
 import { isOver } from './core/request.ts';
+import { whyStranger } from './core/stranger.ts';
 
 export interface LeaseStatus {
   /**
@@ -43,8 +44,8 @@ export interface GuardStatus {
   readonly rows: readonly RowStatus[];
   /** What the rows and the contract's keys say otherwise than the decision, one sentence each. */
   readonly disagreements: readonly string[];
-  /** Hosts behind whose address another server answers than the one that was opened there. */
-  readonly replaced: readonly Host[];
+  /** Hosts behind whose address another server answers than the one that was known there, and what that means. */
+  readonly strangers: readonly { readonly host: Host; readonly why: string }[];
 }
 
 /** What it is made of. The observations are those of the active and the passive. */
@@ -77,13 +78,11 @@ export function guardStatus(scene: GuardScene): GuardStatus | null {
     renewals: agents.flatMap(({ name, renewal }) => (renewal === null ? [] : [{ agent: name, ...renewal }])),
     rows: [...seen].flatMap(([host, { row }]) => (row === null ? [] : [rowOf(host, row)])),
     disagreements: disagreementsOf({ epoch, roles, board, seen }),
-    replaced: [...seen].filter(([host, { boot }]) => isReplaced(board.lives.get(host), boot)).map(([host]) => host),
+    strangers: [...seen].flatMap(([host, { boot }]) => {
+      const why = whyStranger(host, boot, board.lives.get(host));
+      return why === null ? [] : [{ host, why }];
+    }),
   };
-}
-
-/** Another server than the one that was noted there, and both are known by name. */
-export function isReplaced(life: Life | undefined, boot: SeenFacts['boot']): boolean {
-  return life !== undefined && boot !== null && life.uuid !== '' && boot.uuid !== '' && life.uuid !== boot.uuid;
 }
 
 interface Active {
@@ -170,7 +169,7 @@ function named(epoch: Epoch | null): string {
 
 /** Further lines of the contract's text. */
 export function guardLines(tag: string, status: GuardStatus): string[] {
-  const { lease, agentsWanted, registered, unregistered, renewals, disagreements, replaced } = status;
+  const { lease, agentsWanted, registered, unregistered, renewals, disagreements, strangers } = status;
   const wanted = agentsWanted === null ? '' : ` of ${agentsWanted}`;
   const absent = unregistered.length === 0 ? '' : `; not reaching both servers: ${unregistered.join(', ')}`;
   return [
@@ -178,10 +177,7 @@ export function guardLines(tag: string, status: GuardStatus): string[] {
     `  agents: ${registered.length}${wanted} registered${registered.length === 0 ? '' : `: ${registered.join(', ')}`}${absent}`,
     ...renewals.map((renewal) => `  renewal: ${renewalText(renewal)}`),
     ...disagreements.map((sentence) => `  disagrees: ${sentence}`),
-    ...replaced.map(
-      (host) =>
-        `  another server: ${host} is not the server that was opened there; mmm rejoin --tag ${tag} --host ${host} says what stands against it`,
-    ),
+    ...strangers.map(({ host, why }) => `  stranger: ${why}; mmm rejoin --tag ${tag} --host ${host}`),
   ];
 }
 

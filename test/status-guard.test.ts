@@ -244,7 +244,7 @@ describe('what servers and board say differently', () => {
 describe('another server behind an address', () => {
   it('is told with what to do', () => {
     expect(linesOf(aScene({ active: { boot: { uuid: 'uuid-x', startedSec: BOOT.startedSec } } }))).toContain(
-      `  another server: ${PRIMARY} is not the server that was opened there; mmm rejoin --tag t --host ${PRIMARY} says what stands against it`,
+      `  stranger: ${PRIMARY} IS ANOTHER SERVER than the one known there (its uuid is uuid-x, not uuid-a): it gets no role until an operator says mmm rejoin; mmm rejoin --tag t --host ${PRIMARY}`,
     );
   });
 
@@ -253,6 +253,6 @@ describe('another server behind an address', () => {
     ['is not known', null],
     ['is the same, restarted', { uuid: 'uuid-a', startedSec: 5 }],
   ])('is not one that %s', (_, boot) => {
-    expect(guardStatus(aScene({ active: { boot } }))?.replaced).toEqual([]);
+    expect(guardStatus(aScene({ active: { boot } }))?.strangers).toEqual([]);
   });
 });

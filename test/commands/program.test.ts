@@ -77,6 +77,7 @@ const COMMANDS = [
   'identify',
   'monitor',
   'pause',
+  'rejoin',
   'resume',
   'sandbox',
   'status',
@@ -120,6 +121,7 @@ describe.concurrent('help', () => {
     ['failover', ['--conf', '--tag', '--to', '--force', '--wait']],
     ['pause', ['--conf', '--tag', '--all', '--for']],
     ['resume', ['--conf', '--tag', '--all']],
+    ['rejoin', ['--conf', '--tag', '--host', '--yes']],
   ])('of %s names each of its flags', async (command, flags) => {
     const { stdout } = await help(command);
     for (const flag of flags) expect(stdout).toMatch(new RegExp(`^  ${flag}[ =]`, 'm'));
