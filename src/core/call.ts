@@ -61,5 +61,6 @@ export type NotDoneWhy =
 export type Called =
   | { readonly kind: 'done'; readonly did: string; readonly row: HostRow }
   | { readonly kind: 'refused'; readonly row: HostRow }
-  | { readonly kind: 'not-done'; readonly why: NotDoneWhy; readonly row: HostRow | null }
+  /** `detail`, for people: what was done of it, and what stands in the way. */
+  | { readonly kind: 'not-done'; readonly why: NotDoneWhy; readonly row: HostRow | null; readonly detail?: string }
   | Failure;

@@ -14,6 +14,7 @@ import { Deadline, Link } from './link.ts';
 import { type Asker, text } from './row.ts';
 import type { SchemaTarget } from './schema.ts';
 import { installSchema } from './schema-install.ts';
+import { describeOthers } from './sessions.ts';
 
 interface FenceOptions {
   readonly host: Host;
@@ -27,13 +28,15 @@ export function openFence(options: FenceOptions): Fence {
 
 /** A call waits 1 s for the named lock and 1 s for the row (schema-calls.ts); this is for one that does not. */
 const CALL_MS = 2_500;
-/** And 1 s each for the two locks that read_only takes. */
-const CLOSE_MS = 4_500;
+/** A try to close that finds one lock in its way takes a second. */
+const CLOSE_TRY_MS = 1_500;
 /** START and STOP wait for the thread, which waits for the network or the disk. */
 const THREAD_MS = 7_000;
 /** A renewal that does not come back tells that the write path is gone; the next one is due in a second. */
 const RENEW_MS = 2_000;
-const LOOK_MS = 1_000;
+/** Longer than a lock is waited for: a host that says so is not silent. */
+const LOOK_MS = 1_500;
+const DESCRIBE_MS = 500;
 const QUIT_MS = 200;
 
 const LOCK_WAIT_TIMEOUT = 1205;
@@ -150,18 +153,46 @@ async function prepare(link: Link, deadline: Deadline): Promise<SchemaTarget> {
   return { dialect, uuid: boot.uuid };
 }
 
-/** Clients come back and hold new locks: again and again, each time compared anew, until the deadline. */
+/**
+ * Clients come back and hold new locks: again and again, each time compared anew, until the deadline. The first try gets what any call
+ * gets; another one is only begun when there is time to hear of its end.
+ */
 async function closeUntil(asker: Asker, call: Extract<Call, { do: 'close' }>): Promise<Called> {
-  const until = performance.now() + call.withinMs;
-  for (;;) {
-    const called = await oneCall(asker, call);
-    const again = called.kind === 'not-done' && (called.why === 'locked' || called.why === 'busy');
-    if (!again || performance.now() >= until) return called;
+  const until = new Deadline(call.withinMs);
+  const killed: string[] = [];
+  let called = await oneCall(asker, call, Math.max(until.leftMs, CALL_MS));
+  while (isInTheWay(called) && until.leftMs >= CLOSE_TRY_MS) {
+    killed.push(called.detail ?? '');
+    called = await oneCall(asker, call, until.leftMs);
+  }
+  if (called.kind === 'done') return { ...called, did: clauses([...killed, called.did]) };
+  if (!isInTheWay(called)) return called;
+  return { ...called, detail: clauses([...killed, called.detail ?? '', await whoIsInTheWay(asker)]) };
+}
+
+function isInTheWay(called: Called): called is Extract<Called, { kind: 'not-done' }> {
+  return called.kind === 'not-done' && (called.why === 'locked' || called.why === 'busy');
+}
+
+/** Whose lock it is the server does not tell; the longest of them is a good guess. */
+async function whoIsInTheWay(asker: Asker): Promise<string> {
+  try {
+    return await describeOthers({ ask: (sql, values) => asker.ask(sql, values, DESCRIBE_MS) });
+  } catch (error) {
+    if (serverErrorNumber(error) === null) throw error;
+    return `who is connected cannot be told: ${gradeError(error).message}`;
   }
 }
 
-async function oneCall(asker: Asker, call: Call): Promise<Called> {
-  const { procedure, values, withinMs } = statementOf(call);
+/** A clause that is said again is counted. */
+function clauses(said: readonly string[]): string {
+  const counts = new Map<string, number>();
+  for (const clause of said) if (clause !== '') counts.set(clause, (counts.get(clause) ?? 0) + 1);
+  return [...counts].map(([clause, count]) => (count === 1 ? clause : `${clause} (${count} times)`)).join('; ');
+}
+
+async function oneCall(asker: Asker, call: Call, withinMs = deadlineOf(call)): Promise<Called> {
+  const { procedure, values } = statementOf(call);
   const epoch = epochValues(call.epoch);
   const marks = [...epoch, ...values].map(() => '?').join(', ');
   try {
@@ -173,7 +204,7 @@ async function oneCall(asker: Asker, call: Call): Promise<Called> {
     );
     if (outcome === 'done' && row !== null) return { kind: 'done', did: detail, row };
     if (outcome === 'refused' && row !== null) return { kind: 'refused', row };
-    return { kind: 'not-done', why: whyOf(outcome), row };
+    return { kind: 'not-done', why: whyOf(outcome), row, ...(detail === '' ? {} : { detail }) };
   } catch (error) {
     const code = serverErrorNumber(error) ?? 0;
     if (NOT_INSTALLED.has(code)) return { kind: 'not-done', why: 'not-installed', row: null };
@@ -185,15 +216,19 @@ async function oneCall(asker: Asker, call: Call): Promise<Called> {
 interface Statement {
   readonly procedure: string;
   readonly values: readonly (number | null)[];
-  readonly withinMs: number;
+}
+
+function deadlineOf({ do: what }: Call): number {
+  if (what === 'renew') return RENEW_MS;
+  return what === 'stop-io' || what.startsWith('start-') ? THREAD_MS : CALL_MS;
 }
 
 function statementOf(call: Call): Statement {
   switch (call.do) {
     case 'claim':
-      return { procedure: 'claim', values: [call.unfenced === null ? null : flag(call.unfenced)], withinMs: CALL_MS };
+      return { procedure: 'claim', values: [call.unfenced === null ? null : flag(call.unfenced)] };
     case 'close':
-      return { procedure: 'close', values: [flag(call.killClients)], withinMs: CLOSE_MS };
+      return { procedure: 'close', values: [flag(call.killClients)] };
     case 'open':
       return {
         procedure: 'open',
@@ -204,20 +239,19 @@ function statementOf(call: Call): Statement {
           call.startedSec,
           flag(call.demand === 'drained'),
         ],
-        withinMs: CALL_MS,
       };
     case 'renew':
-      return { procedure: 'renew', values: [call.baseMs, call.leaseMs], withinMs: RENEW_MS };
+      return { procedure: 'renew', values: [call.baseMs, call.leaseMs] };
     case 'start-sql':
-      return { procedure: 'start_sql', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+      return { procedure: 'start_sql', values: [flag(call.fromStandstill)] };
     case 'start-io':
-      return { procedure: 'start_io', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+      return { procedure: 'start_io', values: [flag(call.fromStandstill)] };
     case 'start-replication':
-      return { procedure: 'start_replication', values: [flag(call.fromStandstill)], withinMs: THREAD_MS };
+      return { procedure: 'start_replication', values: [flag(call.fromStandstill)] };
     case 'stop-io':
-      return { procedure: 'stop_io', values: [], withinMs: THREAD_MS };
+      return { procedure: 'stop_io', values: [] };
     case 'kill':
-      return { procedure: 'kill_sessions', values: [], withinMs: CALL_MS };
+      return { procedure: 'kill_sessions', values: [] };
     default:
       return call satisfies never;
   }

@@ -102,7 +102,7 @@ function comparing(target: SchemaTarget, { name, parameters, raises = false, bod
   DECLARE v_id, v_opened_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_now, v_boot, v_opened_boot, v_expires, v_tick, v_until BIGINT;
-  DECLARE v_endless, v_writable, v_ours, v_reading, v_io, v_working INT DEFAULT 0;
+  DECLARE v_endless, v_writable, v_ours, v_reading, v_io, v_working, v_rearm INT DEFAULT 0;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     DO RELEASE_LOCK('mmm');
@@ -139,6 +139,9 @@ ${
     END IF;
     DO RELEASE_LOCK('mmm');
   END IF;
+  IF v_rearm THEN
+${REARM}
+  END IF;
   SET SESSION sql_log_bin = v_log;
   CALL mmm.tell(v_outcome, v_detail);
 END`,
@@ -170,14 +173,30 @@ const CLAIM = `UPDATE mmm.host SET epoch_number = p_number, epoch_id = p_id, epo
 
 // A lease that is over keeps it closed: should somebody set read_only off by hand, the EVENT sets it on again.
 const CLOSE = `IF v_writable THEN
+  -- Sets what is set already: who lacks the right is refused here, before clients are thrown out for nothing.
+  SET GLOBAL read_only = @@global.read_only;
   IF p_kill THEN
-    CALL mmm.kill_clients(v_detail);
+    BEGIN
+      -- A server whose disk is full cannot list its sessions. It is closed all the same.
+      DECLARE EXIT HANDLER FOR SQLEXCEPTION
+      BEGIN
+        GET DIAGNOSTICS CONDITION 1 v_detail = MESSAGE_TEXT;
+        SET v_detail = LEFT(CONCAT('could not end any session: ', v_detail), 500);
+      END;
+      CALL mmm.kill_clients(v_detail);
+    END;
   END IF;
-  SET GLOBAL read_only = 1;
+  BEGIN
+    DECLARE EXIT HANDLER FOR 1205 SET v_outcome = 'locked';
+    SET GLOBAL read_only = 1;
+  END;
 END IF;
-UPDATE mmm.host SET endless = 0, expires_at_ms = LEAST(COALESCE(expires_at_ms, v_now), v_now)
-  WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));`;
+IF v_outcome = 'done' THEN
+  UPDATE mmm.host SET endless = 0, expires_at_ms = LEAST(COALESCE(expires_at_ms, v_now), v_now)
+    WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));
+END IF;`;
 
+// After the calls' lock is released: on a full disk ALTER EVENT waits for room, for as long as that takes.
 const REARM = `BEGIN
   DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET v_detail = 'the EVENT cannot be set going';
   ${REARM_EVENT};
@@ -195,7 +214,7 @@ ELSEIF v_until <= v_now THEN
   SET v_outcome = 'late';
 ELSEIF p_endless = 0 AND NOT ${tickIsFresh('v_tick', 'v_now')} THEN
   SET v_outcome = 'unarmed';
-  ${REARM}
+  SET v_rearm = 1;
 ELSEIF v_writable AND ${LEASE_IS_OUT} THEN
   SET v_outcome = 'lease-out';
 ELSEIF v_writable AND v_ours AND v_opened_boot <=> v_boot AND v_endless <> p_endless THEN
@@ -231,9 +250,7 @@ ELSEIF ${LEASE_IS_OUT} THEN
 ELSE
   UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST(expires_at_ms, ${GRANTED_UNTIL}), v_now + p_lease_ms)
     WHERE id = 1 AND endless = 0;
-  IF NOT ${tickIsFresh('v_tick', 'v_now')} THEN
-    ${REARM}
-  END IF;
+  SET v_rearm = NOT ${tickIsFresh('v_tick', 'v_now')};
 END IF;`;
 
 // F2: MariaDB with GTID throws what it received and did not apply away when it starts from a standstill.
@@ -262,8 +279,9 @@ function killClients({ dialect }: SchemaTarget): string {
     WHERE p.ID <> CONNECTION_ID() AND p.USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', '')
       AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed') ${spared}
       AND BINARY p.USER NOT IN (
-        SELECT BINARY REPLACE(SUBSTRING(g.GRANTEE, 2,
-          CHAR_LENGTH(g.GRANTEE) - CHAR_LENGTH(SUBSTRING_INDEX(g.GRANTEE, '''@''', -1)) - 4), '''''', '''')
+        -- No server escapes a quote in a name there.
+        SELECT BINARY SUBSTRING(g.GRANTEE, 2,
+          CHAR_LENGTH(g.GRANTEE) - CHAR_LENGTH(SUBSTRING_INDEX(g.GRANTEE, '''@''', -1)) - 4)
         FROM information_schema.USER_PRIVILEGES AS g WHERE g.PRIVILEGE_TYPE IN (${privileges}));
   DECLARE CONTINUE HANDLER FOR NOT FOUND SET v_end = 1;
   DECLARE CONTINUE HANDLER FOR 1094 SET v_killed = v_killed - 1;
@@ -281,8 +299,8 @@ function killClients({ dialect }: SchemaTarget): string {
     END IF;
   END LOOP;
   CLOSE clients;
-  SET p_killed = CONCAT('killed ', v_killed, IF(v_killed = 1, ' session', ' sessions'),
-    IF(v_users = '', '', CONCAT(' of ', REPLACE(v_users, ',', ', '))),
-    IF(v_refused = 0, '', CONCAT(', could not kill ', v_refused)));
+  SET p_killed = CONCAT_WS(', ',
+    IF(v_killed = 0, NULL, CONCAT('killed ', v_killed, IF(v_killed = 1, ' session', ' sessions'), ' of ', REPLACE(v_users, ',', ', '))),
+    IF(v_refused = 0, NULL, CONCAT('could not kill ', v_refused)));
 END`;
 }

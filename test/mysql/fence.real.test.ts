@@ -205,7 +205,12 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       const operator = await root();
       await operator.query('LOCK TABLES app.writes WRITE');
       const started = performance.now();
-      expect(await close(epoch(2), { withinMs: 1_500 })).toEqual({ kind: 'not-done', why: 'locked', row: null });
+      expect(await close(epoch(2), { withinMs: 1_500 })).toMatchObject({
+        kind: 'not-done',
+        why: 'locked',
+        row: { epoch: epoch(2), readOnly: false },
+        detail: expect.stringMatching(/session \d+ of root@127\.0\.0\.1/),
+      });
       expect(performance.now() - started).toBeLessThan(4_500);
       expect(await rowOf(fence)).toMatchObject({ epoch: epoch(2), readOnly: false });
       operator.destroy();
