@@ -3,11 +3,12 @@
 
 import * as Flags from '@oclif/core/flags';
 import type { PairConfig } from '../src/core/config.ts';
+import type { Board } from '../src/core/decision.ts';
 import { losses } from '../src/core/losses.ts';
 import type { Host } from '../src/core/pair.ts';
 import { otherHost } from '../src/core/pair.ts';
 import { openServer } from '../src/mysql/connection.ts';
-import { ask, lookAhead, type OperatorParts } from '../src/operator.ts';
+import { ask, fenceProspect, lookAhead, type OperatorParts } from '../src/operator.ts';
 import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { confFlag, debugFlag, MANAGER_CONF, redisFlag } from './base.ts';
 import { whoAsks, withBoard } from './board.ts';
@@ -23,7 +24,10 @@ the host: they close the other one if it answers, apply what can be applied in 1
 What is skipped is thrown away nowhere: it stays in the binary log of the host that wrote it.
 
 While the other host is alive and cannot be closed nothing is opened, also with --force: that would make two writers. Where nothing need be
-lost use switchover. It works while the pair is paused.`;
+lost use switchover. It works while the pair is paused.
+
+With fencing=lease a host that does not answer is waited for until its lease is over. Where it has none (a pair that is unfenced or was not armed)
+nobody knows whether it takes writes, and --force goes on all the same: make sure that it is off.`;
   static override examples = [
     {
       description: 'What would be lost?',
@@ -59,7 +63,7 @@ lost use switchover. It works while the pair is paused.`;
       if (prospect.against.length > 0) {
         throw tell(`${pair.tag}: no failover to ${to}, and nothing was changed:`, prospect.against);
       }
-      const lost = await lossesOf(pair, to);
+      const lost = await lossesOf(pair, to, prospect.board);
       if (!flags.force)
         throw tell(`${pair.tag}: nothing was changed. A failover to ${to} needs --force, because:`, lost);
       this.log([`${pair.tag}: forced failover to ${to}, although:`, ...lost.map((line) => `  - ${line}`)].join('\n'));
@@ -75,7 +79,7 @@ lost use switchover. It works while the pair is paused.`;
   }
 }
 
-async function lossesOf(pair: PairConfig, to: Host): Promise<string[]> {
+async function lossesOf(pair: PairConfig, to: Host, board: Board): Promise<string[]> {
   const looks = await Promise.all(
     [to, otherHost(pair, to)].map(async (host) => {
       const server = openServer({ host, access: pair.access, excludeUsers: pair.excludeUsers, block: null });
@@ -87,5 +91,6 @@ async function lossesOf(pair: PairConfig, to: Host): Promise<string[]> {
     }),
   );
   const [target, other] = looks;
-  return target === undefined || other === undefined ? [] : losses(target, other);
+  if (target === undefined || other === undefined) return [];
+  return [...fenceProspect(board, pair.policy, other), ...losses(target, other)];
 }

@@ -1,6 +1,7 @@
 // `mmm pause`: no automatic decisions for a while. It stands on the board; src/identify.ts obeys it.
 
 import * as Flags from '@oclif/core/flags';
+import { leaseOfPause } from '../src/operator.ts';
 import { systemClock } from '../src/ops/clock.ts';
 import { confFlag, debugFlag, MANAGER_CONF, managerConfig, pairFlags, redisFlag, tagsOf } from './base.ts';
 import { whoAsks, withBoard } from './board.ts';
@@ -11,7 +12,9 @@ export default class Pause extends MmmCommand {
   static override description =
     `While a pair is paused identify changes nothing, whatever happens to the hosts, and says so in its log and in mmm status. The agents go on to
 keep what was decided: an active that restarts read only is opened again, a second writer is closed. What an operator asks for
-(switchover, failover) is carried out. mmm resume ends it, or the time that --for gives; then a failover that is overdue comes at once.`;
+(switchover, failover) is carried out. mmm resume ends it, or the time that --for gives; then a failover that is overdue comes at once.
+
+With fencing=lease the pair is unfenced meanwhile: its lease is made endless, so the active stays open also when all agents are stopped.`;
   static override examples = [
     { description: 'Before the active is restarted', command: '<%= config.bin %> pause --tag mysql3308 --for 600' },
     { description: 'Every pair of the file, until mmm resume', command: '<%= config.bin %> pause --all' },
@@ -35,10 +38,12 @@ keep what was decided: an active that restarts read only is opened again, a seco
     await withBoard(config.redis, async (store) => {
       const atMs = systemClock.wall();
       const untilMs = flags.for === undefined ? null : atMs + flags.for * 1000;
-      for (const { tag, uniqsign } of pairs) {
+      for (const { tag, uniqsign, policy } of pairs) {
         await store.putPause(uniqsign, { by: whoAsks(), atMs, untilMs });
         const until = flags.for === undefined ? 'until mmm resume' : `for ${flags.for} s`;
         this.log(`${tag}: paused ${until}; nothing is failed over meanwhile`);
+        const lease = leaseOfPause(await store.board(uniqsign), policy, true);
+        if (lease !== '') this.log(`${tag}: ${lease}`);
       }
     });
   }

@@ -16,7 +16,7 @@ anything speaks against it, it says what, changes nothing and exits with 1. Else
 closed, the other host applies everything and is opened. If that cannot be done in time the role goes back, and the exit code is 1.
 
 The secondary keeps the role that it gets so, until it dies or until the next switchover, although the primary is preferred and wherever the
-clients are. It works while the pair is paused.`;
+clients are. It works while the pair is paused. The new active gets the kind of lease that the old one had.`;
   static override examples = [
     { description: 'To the host that is passive now', command: '<%= config.bin %> switchover --tag mysql3308' },
     {

@@ -1,10 +1,13 @@
 // What an operator's command does: looks whether the change can be made, asks identify for it by way of the board, waits for what becomes
 // of it. Comes from commands/switchover.ts and commands/failover.ts; goes on to src/identify.ts `answer`, then to src/agent.ts.
 
-import type { Board } from './core/decision.ts';
+import type { Board, Policy } from './core/decision.ts';
+import { leaseWaitMs } from './core/lease.ts';
+import { type Evidence, isAlive, type Observation } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
 import { otherHost } from './core/pair.ts';
 import { isOver, objections, type Request } from './core/request.ts';
+import { whyStranger } from './core/stranger.ts';
 import type { Clock, Random } from './ops/clock.ts';
 import type { Store } from './store/store.ts';
 
@@ -57,6 +60,7 @@ export async function lookAhead({ pair, store, clock }: OperatorParts, { kind, t
   if (roles === null || board.epoch === null)
     against.push('nobody has decided about this pair yet: does an identify run?');
   else against.push(...objections({ kind, to: target }, { pair, roles, observations: { primary, secondary }, nowMs }));
+  if (kind === 'switchover') against.push(...unfitForLease(board, target === pair.primary ? primary : secondary));
   if (leader === null) against.push('no identify leads this pair, so nobody would decide it');
   if (listeners === 0) against.push('no agent listens, so nobody would do it');
   if (request !== null && request.refused === null && nowMs < request.expiresMs) {
@@ -65,6 +69,61 @@ export async function lookAhead({ pair, store, clock }: OperatorParts, { kind, t
   if (kind === 'switchover' && against.length === 0) against.push(...unfinished(board));
   const already = roles?.active === target && board.opened === target && board.report?.outcome === 'opened';
   return { board, to: target, against, already, paused: board.pause !== null && !isOver(board.pause, nowMs) };
+}
+
+/** With a safety on the server itself has a say in its opening: nobody is closed for one that could not be opened. */
+function unfitForLease(board: Board, observation: Observation | null): string[] {
+  if (board.terms.lease === null || observation?.evidence.kind !== 'answered') return [];
+  const { host } = observation;
+  const { row, boot } = observation.evidence.facts;
+  const stranger = whyStranger(host, boot, board.lives.get(host));
+  const against = stranger === null ? [] : [stranger];
+  // While the pair is unfenced the next lease is endless, which needs no EVENT.
+  if (board.unfenced === false && row !== null && !row.armed) {
+    against.push(
+      `the EVENT of ${host} does not tick, so it could not be opened with a lease; is event_scheduler on there?`,
+    );
+  }
+  return against;
+}
+
+/** What becomes of a host that is passed over by force because it does not answer: is it certain to take no writes? */
+export function fenceProspect(
+  board: Board,
+  policy: Policy,
+  from: { readonly host: Host; readonly evidence: Evidence },
+): string[] {
+  const { host, evidence } = from;
+  if (board.terms.lease === null || isAlive(evidence)) return [];
+  const hook =
+    policy.fenceHook === null
+      ? []
+      : [`the fence hook ${policy.fenceHook} is run for ${host}; if it succeeds nothing is waited for`];
+  const life = board.lives.get(host);
+  if (board.unfenced === false && life?.armed === true) {
+    const waitSec = (leaseWaitMs(policy.leaseMs) / 1000).toFixed(1);
+    return [
+      `${host} had an armed lease: it is waited for (${waitSec} s), so ${host} has closed itself before another one is opened`,
+      ...hook,
+    ];
+  }
+  const why = board.unfenced === false ? `${host} was not armed when it was last heard of` : 'the pair is unfenced';
+  return [
+    `TWO WRITERS ARE POSSIBLE: ${why}, so nothing closes ${host}. If it runs, whoever reaches it writes there until an agent reaches it again. Make sure that it is off`,
+    ...hook,
+  ];
+}
+
+/** What an operator is told of the lease when a pair is paused or resumed; '' when no safety is on. */
+export function leaseOfPause(
+  { terms, roles }: Pick<Board, 'terms' | 'roles'>,
+  { leaseAgents }: Policy,
+  paused: boolean,
+): string {
+  if (terms.lease === null) return '';
+  return paused
+    ? `its lease becomes endless, so nothing closes ${roles?.active ?? 'the active'} meanwhile; before you stop agents wait until mmm status says UNFENCED`
+    : `its lease is armed again as soon as both hosts are well and ${leaseAgents === 1 ? '1 agent reaches' : `${leaseAgents} agents reach`} them`;
 }
 
 /** A change that is still under way is not to be crossed by another one that may wait. */
