@@ -168,7 +168,7 @@ export class Checkers implements Watcher {
    */
   #checkNotAhead(host: SimHost): void {
     const { unapplied } = host.replica;
-    if (unapplied === 0 || this.#world.options.drainTimeoutSec !== null) return;
+    if (unapplied === 0 || this.#world.options.policy.drainTimeoutSec !== null) return;
     this.#violated('S4', `${host.name} is opened with ${unapplied} transactions received and not applied`);
   }
 
@@ -180,7 +180,7 @@ export class Checkers implements Watcher {
     const other = this.#world.other(host);
     const sinceMs = this.#closableSinceMs.get(other);
     if (sinceMs === undefined || this.#nowMs - sinceMs < CLOSE_WITHIN_MS) return;
-    if (this.#world.options.drainTimeoutSec !== null) return;
+    if (this.#world.options.policy.drainTimeoutSec !== null) return;
     const missing = this.#acknowledged.filter((write) => other.holds(write) && !host.holds(write)).length;
     if (missing === 0) return;
     this.#violated(

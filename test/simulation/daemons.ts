@@ -2,16 +2,17 @@
 // clock. Nothing here decides anything.
 
 import { AgentPairs } from '../../src/agent-pairs.ts';
-import { NO_SAFETY } from '../../src/core/decision.ts';
+import type { Policy } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
+import type { RunHook } from '../../src/core/hook.ts';
 import type { Log, LogFields } from '../../src/core/log.ts';
 import type { Host, Pair } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
 import { makeIdentifyRound } from '../../src/identify.ts';
 import { makeMonitorRound } from '../../src/monitor.ts';
 import { type Round, supervise, Wake } from '../../src/ops/supervise.ts';
-import { UNGUARDED } from '../support/unguarded.ts';
 import type { SimStore } from './board.ts';
+import type { SimFence } from './fence.ts';
 import type { Life } from './process.ts';
 import type { SimServer, SimServerParts } from './server.ts';
 
@@ -34,15 +35,18 @@ export interface DaemonParts {
   readonly pair: Pair;
   readonly store: SimStore;
   readonly openServer: (host: Host, onStep: SimServerParts['onStep']) => SimServer;
-  readonly drainTimeoutSec: number | null;
+  readonly openFence: (host: Host) => SimFence;
+  readonly runHook: RunHook;
+  readonly policy: Policy;
   readonly tell: (level: string, text: string) => void;
   readonly onStep: (step: Step) => void;
   /** A promise of the code under test was rejected, or a bug of the simulator: either ends the run. */
   readonly onFault: (error: unknown) => void;
 }
 
-export function startDaemon(role: Role, parts: DaemonParts): void {
-  RUN[role](parts).catch((error: unknown) => parts.onFault(error));
+/** Resolves when it was stopped cleanly. */
+export function startDaemon(role: Role, parts: DaemonParts): Promise<void> {
+  return RUN[role](parts).catch((error: unknown) => parts.onFault(error));
 }
 
 const RUN: Readonly<Record<Role, (parts: DaemonParts) => Promise<void>>> = {
@@ -50,9 +54,6 @@ const RUN: Readonly<Record<Role, (parts: DaemonParts) => Promise<void>>> = {
   identify: runIdentify,
   agent: runAgent,
 };
-
-/** Nobody stops a daemon cleanly here: they crash. */
-const never = () => new AbortController().signal;
 
 async function runMonitor(parts: DaemonParts): Promise<void> {
   const { life, pair, store } = parts;
@@ -87,7 +88,7 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
 }
 
 async function runIdentify(parts: DaemonParts): Promise<void> {
-  const { life, pair, store, drainTimeoutSec } = parts;
+  const { life, pair, store, policy } = parts;
   const log = logOf(parts);
   const wake = new Wake();
   await store.watch(() => wake.wake(), ['observed']);
@@ -98,7 +99,7 @@ async function runIdentify(parts: DaemonParts): Promise<void> {
       makeIdentifyRound({
         pair,
         tryTimes: TRY_TIMES,
-        policy: { ...NO_SAFETY, drainTimeoutSec },
+        policy,
         pacing: PACING,
         store,
         clock: life.clock,
@@ -116,7 +117,13 @@ async function runIdentify(parts: DaemonParts): Promise<void> {
 async function runAgent(parts: DaemonParts): Promise<void> {
   const { life, store } = parts;
   const log = logOf(parts);
-  const stop = never();
+  const { stop } = life;
+  const fences = new Map<Host, SimFence>();
+  const fenceFor = (host: Host) => {
+    const known = fences.get(host) ?? parts.openFence(host);
+    fences.set(host, known);
+    return known;
+  };
   const pairs = new AgentPairs({
     store,
     openServer: (host) => parts.openServer(host, parts.onStep),
@@ -130,7 +137,8 @@ async function runAgent(parts: DaemonParts): Promise<void> {
     intervalMs: INTERVAL_MS,
     roundDeadlineMs: AGENT_DEADLINE_MS,
     stop,
-    ...UNGUARDED,
+    fenceFor,
+    runHook: parts.runHook,
     quiet,
   });
   const wake = new Wake();
@@ -152,7 +160,7 @@ async function runAgent(parts: DaemonParts): Promise<void> {
 }
 
 function loopOf({ life }: DaemonParts, log: Log) {
-  return { intervalMs: INTERVAL_MS, stop: never(), clock: life.clock, random: life.chance, log };
+  return { intervalMs: INTERVAL_MS, stop: life.stop, clock: life.clock, random: life.chance, log };
 }
 
 /** As commands/daemon.ts: a round that fails because the board is away is over for now. */

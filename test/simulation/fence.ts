@@ -9,7 +9,7 @@ import { Broken, graded, type Line, type LinkParts, SimLink } from './link.ts';
 import { LOCK_WAIT_TIMEOUT, type Told } from './schema.ts';
 
 const CALL_MS = 2_500;
-const CLOSE_MS = 4_500;
+const CLOSE_TRY_MS = 1_500;
 const THREAD_MS = 7_000;
 const RENEW_MS = 2_000;
 const LOOK_MS = 1_000;
@@ -90,18 +90,20 @@ export class SimFence implements Fence {
   async #closeUntil(call: Extract<Call, { do: 'close' }>): Promise<Called> {
     const { clock } = this.#parts.life;
     const untilMs = clock.monotonic() + call.withinMs;
+    let called = await this.#call(call, Math.max(call.withinMs, CALL_MS));
     for (;;) {
-      const called = await this.#call(call);
       const again = called.kind === 'not-done' && (called.why === 'locked' || called.why === 'busy');
-      if (!again || clock.monotonic() >= untilMs) return called;
+      const leftMs = untilMs - clock.monotonic();
+      if (!again || leftMs < CLOSE_TRY_MS) return called;
+      called = await this.#call(call, leftMs);
     }
   }
 
-  async #call(call: Call): Promise<Called> {
+  async #call(call: Call, withinMs = deadlineOf(call)): Promise<Called> {
     const told = await this.#link.askSlowly<Told>(
       this.#line,
       (host, answer) => host.schema.call(call, answer),
-      deadlineOf(call),
+      withinMs,
     );
     if (typeof told === 'number') {
       if (told !== LOCK_WAIT_TIMEOUT) throw new Error(`error ${told}`);
@@ -110,7 +112,7 @@ export class SimFence implements Fence {
     const { outcome, detail, row } = told;
     if (outcome === 'done' && row !== null) return { kind: 'done', did: detail, row };
     if (outcome === 'refused' && row !== null) return { kind: 'refused', row };
-    return { kind: 'not-done', why: whyOf(outcome), row };
+    return { kind: 'not-done', why: whyOf(outcome), row, ...(detail === '' ? {} : { detail }) };
   }
 
   #ask<T>(act: (host: SimHost) => T, withinMs: number): Promise<T> {
@@ -118,29 +120,15 @@ export class SimFence implements Fence {
   }
 }
 
-function deadlineOf(call: Call): number {
-  switch (call.do) {
-    case 'claim':
-    case 'open':
-    case 'kill':
-      return CALL_MS;
-    case 'close':
-      return CLOSE_MS;
-    case 'renew':
-      return RENEW_MS;
-    case 'start-sql':
-    case 'start-io':
-    case 'start-replication':
-    case 'stop-io':
-      return THREAD_MS;
-    default:
-      return call satisfies never;
-  }
+function deadlineOf({ do: what }: Call): number {
+  if (what === 'renew') return RENEW_MS;
+  return what === 'stop-io' || what.startsWith('start-') ? THREAD_MS : CALL_MS;
 }
 
 const WHYS: ReadonlySet<NotDoneWhy> = new Set<NotDoneWhy>([
   'not-installed',
   'busy',
+  'locked',
   'unclaimed',
   'rebooted',
   'late',

@@ -10,6 +10,8 @@ export interface Life {
   readonly name: string;
   readonly clock: Clock;
   readonly chance: Chance;
+  /** Somebody stops it cleanly: what it does then, it does by itself. */
+  readonly stop: AbortSignal;
   /** Calls back in `ms`; the returned function cancels it. */
   after(ms: number, act: () => void): () => void;
   /** Something from outside reaches this life: at once, after a freeze, or never. */
@@ -26,8 +28,8 @@ interface ProcessParts {
   readonly timeline: Timeline;
   readonly chance: Chance;
   readonly wallMs: () => number;
-  /** What runs in it. */
-  readonly main: (life: Life) => void;
+  /** What runs in it; resolves when it was stopped and has ended. */
+  readonly main: (life: Life) => Promise<void>;
 }
 
 export class Process {
@@ -39,6 +41,7 @@ export class Process {
   runningSinceMs = 0;
   readonly #parts: ProcessParts;
   #life = 0;
+  #stop = new AbortController();
   #held: Held[] = [];
 
   constructor(parts: ProcessParts) {
@@ -51,8 +54,19 @@ export class Process {
     this.#life += 1;
     this.state = 'up';
     this.runningSinceMs = this.#parts.timeline.nowMs;
-    this.#parts.main(this.#newLife(this.#life));
+    this.#stop = new AbortController();
+    const life = this.#life;
+    void this.#parts.main(this.#newLife(life)).then(() => {
+      if (life === this.#life) this.crash();
+    });
     this.#parts.timeline.stir();
+  }
+
+  /** TERM. It ends when it has done what it does then; a frozen one hears it when it is thawed. */
+  stop(): void {
+    if (this.state === 'down') return;
+    const stop = this.#stop;
+    this.#deliver(this.#life, { kind: 'io', act: () => stop.abort() });
   }
 
   /** kill -9. */
@@ -106,6 +120,7 @@ export class Process {
       name,
       clock,
       chance: chance.stream(`life ${number}`),
+      stop: this.#stop.signal,
       after,
       deliver: (act) => this.#deliver(number, { kind: 'io', act }),
     };

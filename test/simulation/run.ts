@@ -1,6 +1,7 @@
 // One run: a seed makes an installation and a plan of faults, the faults come and go, all is healed, and then it must converge.
 // Comes from cli.ts and the tests; world.ts is what runs, faults.ts what breaks, checkers.ts what judges.
 
+import { NO_SAFETY } from '../../src/core/decision.ts';
 import { Chance } from './chance.ts';
 import { Checkers, type Violation } from './checkers.ts';
 import { FAULTS, type FaultName, type FaultPlan, Faults, HARMLESS } from './faults.ts';
@@ -157,7 +158,8 @@ function planOf(chance: Chance): Plan {
       applyMs: chance.between(0.5, 5),
     },
     blocking: chance.happens(0.3),
-    drainTimeoutSec: chance.happens(0.15) ? chance.pick([1, 5]) : null,
+    policy: { ...NO_SAFETY, drainTimeoutSec: chance.happens(0.15) ? chance.pick([1, 5]) : null },
+    hookWorks: false,
     clients: chance.pick([1, 2, 4]),
     stubborn: chance.happens(0.7),
     writeEveryMs: chance.between(50, 300),

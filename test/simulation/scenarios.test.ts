@@ -1,6 +1,7 @@
 // The defects that the simulator found, each as the shortest story that shows it. The seed that told it first is beside it.
 
 import { expect, test } from 'vitest';
+import { NO_SAFETY } from '../../src/core/decision.ts';
 import { Chance } from './chance.ts';
 import { Checkers } from './checkers.ts';
 import { World, type WorldOptions } from './world.ts';
@@ -13,7 +14,8 @@ async function aPairAtWork(over: Partial<WorldOptions> = {}, style: Partial<Worl
       identifies: 1,
       agents: 1,
       blocking: false,
-      drainTimeoutSec: null,
+      policy: NO_SAFETY,
+      hookWorks: false,
       clients: 2,
       stubborn: false,
       writeEveryMs: 50,

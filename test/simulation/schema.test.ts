@@ -44,6 +44,7 @@ function aBench() {
   const lives: Life[] = [];
   const main = (life: Life) => {
     lives.push(life);
+    return new Promise<void>(() => {});
   };
   new Process({ name: 'agent', timeline, chance: chance.stream('agent'), wallMs, main }).start();
   const [life] = lives;

@@ -234,7 +234,7 @@ export class SimSchema {
         host.setReadOnly(true);
         endLease(did);
       },
-      end,
+      () => end(this.#tell('locked', did)),
     );
   }
 
@@ -392,17 +392,21 @@ export class SimSchema {
 
   /** Writes the row: after a global read lock, or not at all. */
   #write(end: (told: Told) => void, act: () => void): void {
-    this.#await(() => this.#host.readLocks === 0, act, end);
+    this.#await(
+      () => this.#host.readLocks === 0,
+      act,
+      () => end(LOCK_WAIT_TIMEOUT),
+    );
   }
 
-  #await(isFree: () => boolean, act: () => void, end: (told: Told) => void): void {
+  #await(isFree: () => boolean, act: () => void, giveUp: () => void): void {
     if (isFree()) {
       act();
       return;
     }
     this.#host.after(LOCK_WAIT_MS, () => {
       if (isFree()) act();
-      else end(LOCK_WAIT_TIMEOUT);
+      else giveUp();
     });
   }
 
@@ -446,5 +450,5 @@ function isOut({ endless, expiresAtMs }: Stored, nowMs: number): boolean {
 }
 
 function killed(count: number): string {
-  return `killed ${count} ${count === 1 ? 'session' : 'sessions'}${count === 0 ? '' : ' of app'}`;
+  return count === 0 ? '' : `killed ${count} ${count === 1 ? 'session' : 'sessions'} of app`;
 }

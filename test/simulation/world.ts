@@ -2,7 +2,8 @@
 // breaks it, checkers.ts judges it, run.ts does one after the other.
 
 import { createHash } from 'node:crypto';
-import type { Board } from '../../src/core/decision.ts';
+import type { Board, Policy } from '../../src/core/decision.ts';
+import type { HookOrder, HookResult } from '../../src/core/hook.ts';
 import type { Pair } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
 import { decodeEpoch, decodeReport, decodeRoles } from '../../src/store/wire-decisions.ts';
@@ -12,6 +13,7 @@ import { SimRedis } from './board.ts';
 import type { Chance } from './chance.ts';
 import { Client } from './clients.ts';
 import { CONNECT_TIMEOUT_MS, type Role, startDaemon, TOPIC } from './daemons.ts';
+import { SimFence } from './fence.ts';
 import { SimHost, type Write } from './host.ts';
 import { Network } from './network.ts';
 import { type Life, Process } from './process.ts';
@@ -27,7 +29,9 @@ export interface WorldOptions {
   readonly agents: number;
   readonly style: ReplicationStyle;
   readonly blocking: boolean;
-  readonly drainTimeoutSec: number | null;
+  readonly policy: Policy;
+  /** What comes of the operator's fence program, where the policy names one. */
+  readonly hookWorks: boolean;
   /** Clients with both hosts in their list. */
   readonly clients: number;
   /** One more client per host that never goes elsewhere. */
@@ -44,6 +48,7 @@ export interface Watcher extends CallWatcher {
   acknowledged(write: Write, host: SimHost): void;
 }
 
+const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
 const STORY_LINES = 20_000;
 const WALL_MS = Date.UTC(2026, 0, 1);
 
@@ -184,12 +189,20 @@ export class World {
       main: (life) => {
         if (store !== null) this.redis.forget(store);
         store = this.redis.storeFor(life, TOPIC);
-        startDaemon(role, {
+        return startDaemon(role, {
           life,
           pair: this.pair,
           store,
           openServer: (host, onStep) => this.#openServer(life, host, onStep),
-          drainTimeoutSec: this.options.drainTimeoutSec,
+          openFence: (host) =>
+            new SimFence({
+              life,
+              target: this.#target(host),
+              network: this.network,
+              connectTimeoutMs: CONNECT_TIMEOUT_MS,
+            }),
+          runHook: (order) => this.#runHook(life, order),
+          policy: this.options.policy,
           tell: (level, text) => {
             if (level !== 'debug') this.tell(name, level === 'info' ? text : `${level}: ${text}`);
             else if (this.#debug) this.story.push(`          ${name.padEnd(11)} ${text}`);
@@ -205,9 +218,27 @@ export class World {
   }
 
   #openServer(life: Life, address: string, onStep: (step: Step) => void): SimServer {
+    return new SimServer({
+      life,
+      target: this.#target(address),
+      network: this.network,
+      connectTimeoutMs: CONNECT_TIMEOUT_MS,
+      onStep,
+    });
+  }
+
+  #target(address: string): SimHost {
     const target = this.hostOf(address);
     if (target === null) throw new Error(`no host has the address ${address}`);
-    return new SimServer({ life, target, network: this.network, connectTimeoutMs: CONNECT_TIMEOUT_MS, onStep });
+    return target;
+  }
+
+  /** The operator's program goes to the machine's own power switch, which no link of these is in the way of. */
+  async #runHook(life: Life, { host }: HookOrder): Promise<HookResult> {
+    await life.clock.sleep(life.chance.between(...HOOK_TAKES_MS));
+    if (!this.options.hookWorks) return { succeeded: false, why: 'the power switch does not answer' };
+    this.#target(host).die(true);
+    return { succeeded: true, why: 'it is off' };
   }
 
   #addClient(name: string, hosts: readonly SimHost[]): void {
