@@ -134,7 +134,8 @@ function fieldsOf({ uniqsign, roles, policy }: RememberedPair): unknown {
 /** Whole or not at all: a reader, and a restart after a crash, find the old file or the new one. */
 async function write(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
-  const fresh = `${path}.new`;
+  // Several agents on one machine may share the file (with one content): each writes its own before it takes the place.
+  const fresh = `${path}.${process.pid}.new`;
   const file = await open(fresh, 'w', 0o600);
   try {
     // Somebody may have left one there that others can read.
