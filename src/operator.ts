@@ -1,6 +1,7 @@
 // What an operator's command does: looks whether the change can be made, asks identify for it by way of the board, waits for what becomes
 // of it. Comes from commands/switchover.ts and commands/failover.ts; goes on to src/identify.ts `answer`, then to src/agent.ts.
 
+import { unarmed } from './core/arming.ts';
 import type { Board, Policy } from './core/decision.ts';
 import { leaseWaitMs } from './core/lease.ts';
 import { type Evidence, isAlive, type Observation } from './core/observation.ts';
@@ -76,15 +77,9 @@ function unfitForLease(board: Board, observation: Observation | null): string[] 
   if (board.terms.lease === null || observation?.evidence.kind !== 'answered') return [];
   const { host } = observation;
   const { row, boot } = observation.evidence.facts;
-  const stranger = whyStranger(host, boot, board.lives.get(host));
-  const against = stranger === null ? [] : [stranger];
   // While the pair is unfenced the next lease is endless, which needs no EVENT.
-  if (board.unfenced === false && row !== null && !row.armed) {
-    against.push(
-      `the EVENT of ${host} does not tick, so it could not be opened with a lease; is event_scheduler on there?`,
-    );
-  }
-  return against;
+  const lease = board.unfenced === false ? 'finite' : 'endless';
+  return [whyStranger(host, boot, board.lives.get(host)), unarmed(host, { row }, lease)].filter((why) => why !== null);
 }
 
 /** What becomes of a host that is passed over by force because it does not answer: is it certain to take no writes? */

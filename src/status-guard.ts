@@ -2,6 +2,7 @@
 // Comes from src/status.ts with what the board holds; judges nothing that the daemons do not judge by core/guard.ts and core/lease.ts.
 
 import type { AgentRecord, Renewal } from './core/agents.ts';
+import { registered as registeredOf, tooFewAgents, whyUnfenced } from './core/arming.ts';
 import type { Board, Policy } from './core/decision.ts';
 import type { Observation, SeenFacts, SeenRow } from './core/observation.ts';
 import type { Epoch, Host, Roles } from './core/pair.ts';
@@ -40,6 +41,8 @@ export interface GuardStatus {
   readonly registered: readonly string[];
   /** The names of those that were here lately and do not. */
   readonly unregistered: readonly string[];
+  /** The lease is armed and fewer agents than wanted are left; null: there are enough. */
+  readonly tooFew: string | null;
   readonly renewals: readonly ({ readonly agent: string } & Renewal)[];
   readonly rows: readonly RowStatus[];
   /** What the rows and the contract's keys say otherwise than the decision, one sentence each. */
@@ -68,13 +71,14 @@ export function guardStatus(scene: GuardScene): GuardStatus | null {
       evidence.kind === 'answered' ? [[host, evidence.facts] as const] : [],
     ),
   );
-  const namesOf = (there: boolean) => agents.filter(({ reachesBoth }) => reachesBoth === there).map(({ name }) => name);
-  const registered = namesOf(true);
+  const registered = registeredOf(agents);
+  const namesOf = (records: readonly AgentRecord[]) => records.map(({ name }) => name);
   return {
-    lease: leaseOf(scene, terms.lease, { active: roles.active, facts: seen.get(roles.active), registered }),
+    lease: leaseOf(scene, terms.lease, roles.active, seen.get(roles.active)),
     agentsWanted: policy?.leaseAgents ?? null,
-    registered,
-    unregistered: namesOf(false),
+    registered: namesOf(registered),
+    unregistered: namesOf(agents.filter((agent) => !registered.includes(agent))),
+    tooFew: policy === null ? null : tooFewAgents({ policy, board, agents }),
     renewals: agents.flatMap(({ name, renewal }) => (renewal === null ? [] : [{ agent: name, ...renewal }])),
     rows: [...seen].flatMap(([host, { row }]) => (row === null ? [] : [rowOf(host, row)])),
     disagreements: disagreementsOf({ epoch, roles, board, seen }),
@@ -85,32 +89,31 @@ export function guardStatus(scene: GuardScene): GuardStatus | null {
   };
 }
 
-interface Active {
-  readonly active: Host;
-  /** undefined: it does not answer, or nobody looked. */
-  readonly facts: SeenFacts | undefined;
-  readonly registered: readonly string[];
-}
-
-function leaseOf({ board, policy, nowMs }: GuardScene, permitted: 'finite' | 'endless', scene: Active): LeaseStatus {
+function leaseOf(
+  scene: GuardScene,
+  permitted: 'finite' | 'endless',
+  active: Host,
+  facts: SeenFacts | undefined,
+): LeaseStatus {
+  const { board, policy } = scene;
   const sec = policy === null ? null : policy.leaseMs / 1000;
-  if (permitted === 'endless') return { state: 'endless', sec, why: whyEndless(board, policy, scene, nowMs) };
-  const why = whyNotArmed(board, scene);
+  if (permitted === 'endless') return { state: 'endless', sec, why: whyEndless(scene) };
+  const why = whyNotArmed(board, active, facts);
   return why === null ? { state: 'armed', sec, why: '' } : { state: 'finite', sec, why };
 }
 
-function whyEndless({ pause }: Board, policy: Policy | null, { registered }: Active, nowMs: number): string {
+function whyEndless({ board, policy, agents, observations, nowMs }: GuardScene): string {
+  const { pause, roles } = board;
   if (pause !== null && !isOver(pause, nowMs)) return `paused by ${pause.by}`;
   if (policy === null) return 'no policy is on the board';
   if (policy.fencing === 'none') return 'fencing=none, and the servers still have the rows of a lease';
-  if (registered.length < policy.leaseAgents) {
-    return `${registered.length} of ${policy.leaseAgents} agents reach both servers`;
-  }
-  return 'identify arms it when both hosts answer, the active is open under this decision and the passive is read only';
+  const of = (host: Host | undefined) => observations.find((seen) => seen.host === host) ?? null;
+  const scene = { board, policy, agents, active: of(roles?.active), passive: of(roles?.passive) };
+  return whyUnfenced(scene) ?? 'identify is about to arm it; does one run?';
 }
 
 /** null: it is armed, by what counts on the day when it falls silent. */
-function whyNotArmed({ unfenced, lives }: Board, { active, facts }: Active): string | null {
+function whyNotArmed({ unfenced, lives }: Board, active: Host, facts: SeenFacts | undefined): string | null {
   if (unfenced !== false) return 'the flag unfenced stands until the agents have cleared both rows';
   const life = lives.get(active);
   if (facts?.row?.armed === false) return `the EVENT of ${active} does not tick; is event_scheduler on there?`;
@@ -169,12 +172,13 @@ function named(epoch: Epoch | null): string {
 
 /** Further lines of the contract's text. */
 export function guardLines(tag: string, status: GuardStatus): string[] {
-  const { lease, agentsWanted, registered, unregistered, renewals, disagreements, strangers } = status;
+  const { lease, agentsWanted, registered, unregistered, tooFew, renewals, disagreements, strangers } = status;
   const wanted = agentsWanted === null ? '' : ` of ${agentsWanted}`;
   const absent = unregistered.length === 0 ? '' : `; not reaching both servers: ${unregistered.join(', ')}`;
   return [
     `  lease: ${leaseText(lease)}`,
     `  agents: ${registered.length}${wanted} registered${registered.length === 0 ? '' : `: ${registered.join(', ')}`}${absent}`,
+    ...(tooFew === null ? [] : [`  too few: ${tooFew}`]),
     ...renewals.map((renewal) => `  renewal: ${renewalText(renewal)}`),
     ...disagreements.map((sentence) => `  disagrees: ${sentence}`),
     ...strangers.map(({ host, why }) => `  stranger: ${why}; mmm rejoin --tag ${tag} --host ${host}`),

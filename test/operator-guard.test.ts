@@ -72,7 +72,7 @@ describe('a switchover', () => {
   it('to a host that could not be opened with a lease is refused before anybody is closed', async () => {
     const { against } = await aGuardedPair({ passive: { row: { ...ROW, armed: false } } });
     expect(await against('switchover')).toEqual([
-      `the EVENT of ${SECONDARY} does not tick, so it could not be opened with a lease; is event_scheduler on there?`,
+      `the EVENT of ${SECONDARY} does not tick, so it cannot be opened with a lease`,
     ]);
     // Forced, the operator has seen it all; the server has the last word.
     expect(await against('failover')).toEqual([]);

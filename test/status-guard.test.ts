@@ -147,16 +147,21 @@ describe('an endless lease is UNFENCED, and says why', () => {
     [
       'a pause that is over is none',
       aScene({ board: { ...ENDLESS, pause: { ...by, untilMs: NOW_MS - 1 } } }),
-      /^identify arms it when/,
+      /^identify is about to arm it/,
     ],
     [
       'too few agents, one of which does not reach both servers',
       aScene({ board: ENDLESS, agents: [anAgent('db1'), anAgent('db2', { reachesBoth: false })] }),
-      /^1 of 2 agents reach both servers$/,
+      /^1 of 2 agents \(lease_agents\) is registered$/,
     ],
     ['switched off', aScene({ board: ENDLESS, policy: { ...POLICY, fencing: 'none' } }), /^fencing=none/],
     ['no policy', aScene({ board: ENDLESS, policy: null }), /^no policy/],
-    ['not armed yet', aScene({ board: ENDLESS }), /^identify arms it when/],
+    ['not armed yet', aScene({ board: ENDLESS }), /^identify is about to arm it/],
+    [
+      'an EVENT that does not tick',
+      aScene({ board: ENDLESS, passive: { row: aRow({ opened: null, armed: false }) } }),
+      /^the EVENT of .* does not tick/,
+    ],
   ];
 
   it.each(REASONS)('%s', (_, scene, why) => {
@@ -171,6 +176,12 @@ describe('agents', () => {
       linesOf(aScene({ agents: [anAgent('db1'), anAgent('db2', { reachesBoth: false, renewal: null })] })),
     ).toContain('  agents: 1 of 2 registered: db1; not reaching both servers: db2');
     expect(linesOf(aScene({ agents: [], policy: null }))).toContain('  agents: 0 registered');
+  });
+
+  it('that are too few are told, though the lease stays armed', () => {
+    const lines = linesOf(aScene({ agents: [anAgent('db1')] }));
+    expect(lines[0]).toMatch(/lease: armed/);
+    expect(lines[2]).toMatch(/^ {2}too few: ONLY one agent is registered, lease_agents is 2/);
   });
 
   it.each([

@@ -109,7 +109,7 @@ export function leaseChange(situation: Situation): LeaseChange {
     return lease === 'endless' ? stays(null) : to('endless', 'fencing=none: nobody needs to renew the lease');
   }
   if (lease === 'finite') return stays(null);
-  const against = isOpen ?? whyNotArmed(situation);
+  const against = whyUnfenced(situation);
   if (against !== null) return stays(`UNFENCED, the lease is endless: ${against}`);
   const sinceMs = situation.readySinceMs ?? situation.nowMs;
   if (situation.nowMs - sinceMs < STEADY_MS) {
@@ -118,8 +118,15 @@ export function leaseChange(situation: Situation): LeaseChange {
   return to('finite', `armed: ${registered(situation.agents).length} agents renew the lease of ${board.roles?.active}`);
 }
 
+type Scene = Pick<Situation, 'board' | 'policy' | 'agents' | 'active' | 'passive'>;
+
+/** What keeps an endless lease from being armed; null: nothing does. In the words of identify's log, status shows it too. */
+export function whyUnfenced(scene: Scene): string | null {
+  return openUnderBoard(scene) ?? whyNotArmed(scene);
+}
+
 /** null: the active takes writes under the very decision on the board. */
-function openUnderBoard({ board: { epoch, roles }, active }: Situation): string | null {
+function openUnderBoard({ board: { epoch, roles }, active }: Scene): string | null {
   if (epoch === null || roles === null) return 'nobody has decided about the pair';
   const facts = factsOf(active);
   if (facts === null) return `${roles.active} does not answer`;
@@ -129,7 +136,7 @@ function openUnderBoard({ board: { epoch, roles }, active }: Situation): string 
   return `the row of ${roles.active} does not say yet that it was opened by decision ${epoch.number}`;
 }
 
-function whyNotArmed({ board, policy, agents, active, passive }: Situation): string | null {
+function whyNotArmed({ board, policy, agents, active, passive }: Scene): string | null {
   const facts = factsOf(passive);
   const { leaseAgents } = policy;
   const count = registered(agents).length;
