@@ -2,37 +2,28 @@
 // Comes from commands/; wire.ts and its neighbours say what stands where, scripts.ts what happens in one step, link.ts keeps the connections.
 
 import type { Redis } from 'ioredis';
-import type { AgentRecord } from '../core/agents.ts';
-import type { Board, Decision, Policy, Report } from '../core/decision.ts';
+import { AGENT_TTL_MS, type AgentRecord } from '../core/agents.ts';
+import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { MmmError } from '../core/errors.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
-import type { Epoch, Host, Pair } from '../core/pair.ts';
+import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
 import type { Pause, Request } from '../core/request.ts';
+import { type Change, changesOf, type Write } from './changes.ts';
 import type { LinkTimes } from './link.ts';
 import { Link } from './link.ts';
-import { DESCRIBE, LEAD, READ, RESIGN, TRANSACT } from './scripts.ts';
-import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from './store.ts';
+import { DESCRIBE, ENTER, LEAD, LEAVE, PRESENT, READ, RESIGN, TRANSACT } from './scripts.ts';
+import type { CommitOutcome, EpochGuard, FoundPair, Left, Store, WakeEvent, WakeKind } from './store.ts';
 import { storeError } from './trouble.ts';
 import type { RawPair } from './wire.ts';
-import { boardOf, foundPairOf } from './wire.ts';
-import {
-  encodeDivergence,
-  encodeDivergenceGuard,
-  encodeEpoch,
-  encodeEpochGuard,
-  encodeMaster,
-  encodePolicy,
-  encodeReport,
-  encodeRoles,
-  guardFor,
-} from './wire-decisions.ts';
+import { boardOf, foundPairOf, NAMES_HOST } from './wire.ts';
+import { encodeEpochGuard, guardFor } from './wire-decisions.ts';
 import type { Fields, Take } from './wire-fields.ts';
 import { tellingOnce } from './wire-fields.ts';
-import { channelsOf, decodeWake, encodePair, keysOf, MODE_PATTERN, uniqsignOfModeKey } from './wire-keys.ts';
-import { decodeMessage, encodeMessage } from './wire-message.ts';
-import { decodeObservation, encodeObservation, encodeSighting, sightingsOf } from './wire-observations.ts';
-import { encodePause, encodeRequest, encodeRequestGuard } from './wire-operator.ts';
+import { agentsOf, encodeAgent, REGISTERED } from './wire-guard.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, PAIR_PATTERN, uniqsignIn } from './wire-keys.ts';
+import { decodeMessage } from './wire-message.ts';
+import { decodeObservation, sightingsOf } from './wire-observations.ts';
 
 export interface RedisStoreOptions {
   readonly host: Host;
@@ -88,15 +79,7 @@ class RedisStore implements Store {
   }
 
   async putSighting(uniqsign: string, sighting: Sighting): Promise<void> {
-    const keys = keysOf(uniqsign);
-    const { field, value, oldestMs, ttlMs } = encodeSighting(sighting);
-    await this.#transact({
-      writes: [
-        ...sighting.observations.map((seen) => hash(keys.check(seen.host), encodeObservation(seen))),
-        { key: keys.observers, kind: 'dated', values: [field, value, String(oldestMs), String(ttlMs)] },
-      ],
-      messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
-    });
+    await this.#transact(this.#changes(uniqsign).sighting(sighting));
   }
 
   async sightings(uniqsign: string, hosts: readonly Host[]): Promise<Sighting[]> {
@@ -130,27 +113,9 @@ class RedisStore implements Store {
     expected: Epoch | null,
     policy: Policy,
   ): Promise<CommitOutcome> {
-    const { topic } = this.#options;
-    const { roles } = decision;
-    const keys = keysOf(uniqsign);
-    const channels = channelsOf(topic);
     const inStore = expected === null ? (await this.#readPair(uniqsign)).epoch : new Map();
-    const committed = await this.#transact({
-      guard: { key: keys.epoch, fields: guardFor(expected, inStore) },
-      writes: [
-        hash(keys.epoch, encodeEpoch(decision)),
-        hash(keys.policy, encodePolicy(policy)),
-        text(keys.topic, topic),
-        hash(keys.mode, encodeRoles(roles)),
-        hash(keys.master, encodeMaster(roles)),
-        absent(keys.report),
-        absent(keys.request),
-      ],
-      messages: [
-        [channels.message, encodeMessage({ roles, uniqsign })],
-        [channels.decided, uniqsign],
-      ],
-    });
+    const guard = guardFor(expected, inStore);
+    const committed = await this.#transact(this.#changes(uniqsign).commit({ decision, policy, guard }));
     return committed ? { kind: 'committed' } : { kind: 'conflict', board: await this.board(uniqsign) };
   }
 
@@ -174,28 +139,15 @@ class RedisStore implements Store {
   }
 
   async putRequest(uniqsign: string, request: Request): Promise<boolean> {
-    const keys = keysOf(uniqsign);
-    return this.#transact({
-      guard: { key: keys.epoch, fields: encodeEpochGuard(request.epoch) },
-      writes: [hash(keys.request, encodeRequest(request))],
-      messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
-    });
+    return this.#transact(this.#changes(uniqsign).request(request));
   }
 
   async endRequest(uniqsign: string, id: string, refused: string | null): Promise<boolean> {
-    const { request } = keysOf(uniqsign);
-    return this.#transact({
-      guard: { key: request, fields: encodeRequestGuard(id) },
-      writes: [refused === null ? absent(request) : hash(request, new Map([['refused', refused]]))],
-    });
+    return this.#transact(this.#changes(uniqsign).requestEnd(id, refused));
   }
 
   async putPause(uniqsign: string, pause: Pause | null): Promise<void> {
-    const keys = keysOf(uniqsign);
-    await this.#transact({
-      writes: [pause === null ? absent(keys.pause) : hash(keys.pause, encodePause(pause))],
-      messages: [[channelsOf(this.#options.topic).observed, uniqsign]],
-    });
+    await this.#transact(this.#changes(uniqsign).pause(pause));
   }
 
   async findPairs(): Promise<FoundPair[]> {
@@ -204,13 +156,11 @@ class RedisStore implements Store {
     do {
       const step = cursor;
       const [next, keys] = await this.#commands.run((client) =>
-        client.scan(step, 'MATCH', MODE_PATTERN, 'COUNT', SCAN_COUNT),
+        client.scan(step, 'MATCH', PAIR_PATTERN, 'COUNT', SCAN_COUNT),
       );
       for (const key of keys) {
-        const sign = uniqsignOfModeKey(key);
-        if (sign === undefined)
-          this.#take(key, { value: null, garbage: 'is named like the roles of a pair, without a signature' });
-        else signs.add(sign);
+        const sign = this.#take(key, uniqsignIn(key));
+        if (sign !== null) signs.add(sign);
       }
       cursor = next;
     } while (cursor !== '0');
@@ -227,64 +177,56 @@ class RedisStore implements Store {
   }
 
   async putReport(uniqsign: string, report: Report): Promise<boolean> {
-    const keys = keysOf(uniqsign);
-    return this.#transact({
-      guard: { key: keys.epoch, fields: encodeEpochGuard(report.epoch) },
-      writes: [
-        hash(keys.report, encodeReport(report)),
-        ...(report.outcome === 'opened' ? [text(keys.opened, report.host)] : []),
-      ],
-    });
+    return this.#transact(this.#changes(uniqsign).report(report));
   }
 
   async putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean> {
-    const keys = keysOf(uniqsign);
-    return this.#transact({
-      ...(epoch === null ? {} : { guard: { key: keys.epoch, fields: encodeEpochGuard(epoch) } }),
-      writes: [host === null ? absent(keys.opened) : text(keys.opened, host)],
-    });
+    return this.#transact(this.#changes(uniqsign).opened(epoch, host));
   }
 
-  async announce(): Promise<boolean> {
-    throw new Error('announce is not there yet');
+  async announce(uniqsign: string, epoch: EpochGuard, roles: Roles): Promise<boolean> {
+    return this.#transact(this.#changes(uniqsign).announce(epoch, roles));
   }
 
-  async putUnfenced(): Promise<boolean> {
-    throw new Error('putUnfenced is not there yet');
+  async putUnfenced(uniqsign: string, epoch: EpochGuard, unfenced: boolean): Promise<boolean> {
+    return this.#transact(this.#changes(uniqsign).unfenced(epoch, unfenced));
   }
 
-  async putLife(): Promise<boolean> {
-    throw new Error('putLife is not there yet');
+  async putLife(uniqsign: string, epoch: EpochGuard, host: Host, life: Life): Promise<boolean> {
+    return this.#transact(this.#changes(uniqsign).life(epoch, host, life));
   }
 
-  async putAgent(): Promise<void> {
-    throw new Error('putAgent is not there yet');
+  async putAgent(uniqsign: string, record: AgentRecord): Promise<void> {
+    const { agents, agent } = keysOf(uniqsign);
+    const args = [record.name, encodeAgent(record), String(AGENT_TTL_MS), agent('')];
+    await this.#eval(ENTER, [agents, agent(record.name)], args);
   }
 
-  async agents(): Promise<readonly AgentRecord[]> {
-    throw new Error('agents is not there yet');
+  async agents(uniqsign: string): Promise<readonly AgentRecord[]> {
+    const { agents, agent } = keysOf(uniqsign);
+    const present = fieldsOf(await this.#eval(PRESENT, [agents], [agent('')]));
+    return agentsOf(uniqsign, present, this.#take);
   }
 
-  async leave(): Promise<'others' | 'last' | 'conflict'> {
-    throw new Error('leave is not there yet');
+  async leave(...[uniqsign, name, { decision, expected, policy }]: Parameters<Store['leave']>): Promise<Left> {
+    const { agents, agent } = keysOf(uniqsign);
+    const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
+    const { keys, args } = scripted(change);
+    const answer = await this.#eval(LEAVE, [agents, agent(name), ...keys], [name, agent(''), REGISTERED, ...args]);
+    if (answer === 2) return 'others';
+    return answer === 1 ? 'last' : 'conflict';
   }
 
   async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {
-    const keys = keysOf(uniqsign);
-    return this.#transact({
-      ...(epoch === null ? {} : { guard: { key: keys.epoch, fields: encodeEpochGuard(epoch) } }),
-      writes: [hash(keys.divergence, encodeDivergence(divergence))],
-    });
+    return this.#transact(this.#changes(uniqsign).divergence(epoch, divergence));
   }
 
   async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
-    const { divergence: key } = keysOf(uniqsign);
-    return this.#transact({ guard: { key, fields: encodeDivergenceGuard(divergence) }, writes: [absent(key)] });
+    return this.#transact(this.#changes(uniqsign).divergenceEnd(divergence));
   }
 
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
-    const key = keysOf(uniqsign).ioStopped(host);
-    await this.#transact({ writes: [stopped ? text(key, '1') : absent(key)] });
+    await this.#transact(this.#changes(uniqsign).ioStopped(host, stopped));
   }
 
   async ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]> {
@@ -387,8 +329,8 @@ class RedisStore implements Store {
     const answers = await this.#commands.run((client) => {
       const pipeline = client.pipeline();
       for (const uniqsign of uniqsigns) {
-        const [keys, kinds] = pairToRead(uniqsign);
-        pipeline.eval(READ, keys.length, ...keys, ...kinds);
+        const [keys, args] = pairToRead(uniqsign);
+        pipeline.eval(READ, keys.length, ...keys, ...args);
       }
       return pipeline.exec();
     });
@@ -406,24 +348,14 @@ class RedisStore implements Store {
     return foundPairOf(uniqsign, raw, { topic: this.#options.topic, take: this.#take });
   }
 
+  #changes(uniqsign: string) {
+    return changesOf(this.#options.topic, uniqsign);
+  }
+
   /** Does all of it in one step, or nothing (false) when the guard does not hold. */
-  async #transact(change: {
-    guard?: { key: string; fields: Fields };
-    writes: readonly Write[];
-    messages?: readonly (readonly [string, string])[];
-  }): Promise<boolean> {
-    const keys = change.writes.map(({ key }) => key);
-    const answer = await this.#eval(
-      TRANSACT,
-      // Without a guard its place is taken by a key that is named anyway, so that rights limited to `mysql-*` will do.
-      [change.guard?.key ?? keys[0] ?? '', ...keys],
-      [
-        ...counted([...(change.guard?.fields ?? [])].flat()),
-        ...change.writes.flatMap(({ kind, values }) => (kind === 'del' ? [kind] : [kind, ...counted(values)])),
-        ...counted((change.messages ?? []).flat()),
-      ],
-    );
-    return answer === 1;
+  async #transact(change: Change): Promise<boolean> {
+    const { keys, args } = scripted(change);
+    return (await this.#eval(TRANSACT, keys, args)) === 1;
   }
 
   async #eval(script: string, keys: readonly string[], args: readonly string[]): Promise<unknown> {
@@ -431,39 +363,51 @@ class RedisStore implements Store {
   }
 }
 
-interface Write {
-  readonly key: string;
-  readonly kind: 'hash' | 'dated' | 'string' | 'del';
-  readonly values: readonly string[];
+/** A change as KEYS and ARGV of TRANSACT. */
+function scripted({ guard, writes, messages }: Change): { keys: string[]; args: string[] } {
+  const keys = writes.map(({ key }) => key);
+  return {
+    // Without a guard its place is taken by a key that is named anyway, so that rights limited to `mysql-*` will do.
+    keys: [guard?.key ?? keys[0] ?? '', ...keys],
+    args: [
+      ...counted([...(guard?.fields ?? [])].flat()),
+      ...writes.flatMap((write) => [write.kind, ...valuesOf(write)]),
+      ...counted(messages.flat()),
+    ],
+  };
 }
 
-function hash(key: string, fields: Fields): Write {
-  return { key, kind: 'hash', values: [...fields].flat() };
-}
-
-function text(key: string, value: string): Write {
-  return { key, kind: 'string', values: [value] };
-}
-
-function absent(key: string): Write {
-  return { key, kind: 'del', values: [] };
+function valuesOf(write: Write): string[] {
+  switch (write.kind) {
+    case 'hash':
+      return counted([...write.fields].flat());
+    case 'string':
+      return counted([write.value]);
+    case 'dated':
+      return counted([write.field, write.value, String(write.oldestMs), String(write.ttlMs)]);
+    case 'del':
+      return [];
+    default:
+      return write satisfies never;
+  }
 }
 
 function counted(values: readonly string[]): string[] {
   return [String(values.length), ...values];
 }
 
-/** The keys of a pair that belong together, and their types, in the order in which rawPairOf takes them. */
-function pairToRead(uniqsign: string): [keys: string[], kinds: string[]] {
-  const { mode, epoch, report, policy, opened, topic, divergence, request, pause } = keysOf(uniqsign);
+/** What READ is told of a pair's keys, in the order in which rawPairOf takes them. */
+function pairToRead(uniqsign: string): [keys: string[], args: string[]] {
+  const { mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, lives } = keysOf(uniqsign);
+  const kinds = ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash', 'hash', 'string'];
   return [
-    [mode, epoch, report, policy, opened, topic, divergence, request, pause],
-    ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash', 'hash'],
+    [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced],
+    [...kinds, lives.before, lives.after, ...NAMES_HOST],
   ];
 }
 
 function rawPairOf(answer: unknown): RawPair {
-  const [mode, epoch, report, policy, opened, topic, divergence, request, pause] = list(answer);
+  const [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, lives] = list(answer);
   return {
     mode: fieldsOf(mode),
     epoch: fieldsOf(epoch),
@@ -474,6 +418,8 @@ function rawPairOf(answer: unknown): RawPair {
     divergence: fieldsOf(divergence),
     request: fieldsOf(request),
     pause: fieldsOf(pause),
+    unfenced: textOf(unfenced),
+    lives: new Map(pairsOf(lives).map(([name, fields]) => [String(name), fieldsOf(fields)])),
   };
 }
 
@@ -487,6 +433,10 @@ function textOf(answer: unknown): string | null {
 
 /** HGETALL's flat list. */
 function fieldsOf(answer: unknown): Fields {
-  const flat = list(answer).map(String);
-  return new Map(flat.flatMap((name, at) => (at % 2 === 0 ? [[name, flat[at + 1] ?? ''] as const] : [])));
+  return new Map(pairsOf(answer).map(([name, value]) => [String(name), String(value ?? '')]));
+}
+
+function pairsOf(answer: unknown): [unknown, unknown][] {
+  const flat = list(answer);
+  return flat.flatMap((name, at): [unknown, unknown][] => (at % 2 === 0 ? [[name, flat[at + 1]]] : []));
 }

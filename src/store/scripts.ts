@@ -18,15 +18,76 @@ local function wrongType(key, wanted)
 end
 `;
 
-/** KEYS: what to read; ARGV: `hash` or `string` for each. Answers with the flat fields, or the string. */
+/**
+ * KEYS: what to read; ARGV: `hash` or `string` for each. Answers with the flat fields, or the string. More ARGV: what stands before and
+ * after a name in the keys of further hashes, then the fields (of any hash that was read) that hold such names. Then the answer ends
+ * with a list of those names, each followed by its hash.
+ */
 export const READ = `${PRELUDE}
-local answer = {}
+local answer, beside, seen = {}, {}, {}
 for i, key in ipairs(KEYS) do
   local wrong = wrongType(key, ARGV[i])
   if wrong then return wrong end
   answer[i] = redis.call(ARGV[i] == 'hash' and 'HGETALL' or 'GET', key)
 end
+if #ARGV == #KEYS then return answer end
+local before, after = ARGV[#KEYS + 1], ARGV[#KEYS + 2]
+local names = {}
+for i = #KEYS + 3, #ARGV do names[ARGV[i]] = true end
+for i = 1, #KEYS do
+  for j = 1, ARGV[i] == 'hash' and #answer[i] or 0, 2 do
+    local name = answer[i][j + 1]
+    if names[answer[i][j]] and not seen[name] then
+      seen[name] = true
+      local key = before .. name .. after
+      local wrong = wrongType(key, 'hash')
+      if wrong then return wrong end
+      beside[#beside + 1] = name
+      beside[#beside + 1] = redis.call('HGETALL', key)
+    end
+  end
+end
+answer[#KEYS + 1] = beside
 return answer
+`;
+
+/** Reads a change from KEYS[first] on, checks every type before anything is written, and can then do it. See TRANSACT. */
+const CHANGE = `
+local function readChange(first)
+  local guard, writes = takeMany(), {}
+  local wrong = #guard > 0 and wrongType(KEYS[first], 'hash')
+  if wrong then return nil, wrong end
+  for i = first + 1, #KEYS do
+    local kind = take()
+    wrong = kind ~= 'del' and wrongType(KEYS[i], kind == 'dated' and 'hash' or kind)
+    if wrong then return nil, wrong end
+    writes[i] = { kind = kind, values = kind ~= 'del' and takeMany() or nil }
+  end
+  return { first = first, guard = guard, writes = writes, messages = takeMany() }
+end
+local function put(key, write)
+  if write.kind == 'hash' then redis.call('HMSET', key, unpack(write.values))
+  elseif write.kind == 'string' then redis.call('SET', key, write.values[1])
+  elseif write.kind == 'del' then redis.call('DEL', key)
+  else
+    local field, value, least, ttl = unpack(write.values)
+    local entries = redis.call('HGETALL', key)
+    for j = 1, #entries, 2 do
+      local date = tonumber(string.match(entries[j + 1], '^%d+'))
+      if not date or date < tonumber(least) then redis.call('HDEL', key, entries[j]) end
+    end
+    redis.call('HSET', key, field, value)
+    redis.call('PEXPIRE', key, ttl)
+  end
+end
+local function transact(change)
+  for i = 1, #change.guard, 2 do
+    if (redis.call('HGET', KEYS[change.first], change.guard[i]) or '') ~= change.guard[i + 1] then return 0 end
+  end
+  for i = change.first + 1, #KEYS do put(KEYS[i], change.writes[i]) end
+  for i = 1, #change.messages, 2 do redis.call('PUBLISH', change.messages[i], change.messages[i + 1]) end
+  return 1
+end
 `;
 
 /**
@@ -35,41 +96,70 @@ return answer
  * values begin with a number: field, value, the least number that stays, and for how many ms the key lasts); channels and payloads.
  * Answers 1, or 0 when the guard did not hold.
  */
-export const TRANSACT = `${PRELUDE}
-local wrong
-local guard = takeMany()
-if #guard > 0 then wrong = wrongType(KEYS[1], 'hash') end
+export const TRANSACT = `${PRELUDE}${CHANGE}
+local change, wrong = readChange(1)
 if wrong then return wrong end
-for i = 1, #guard, 2 do
-  if (redis.call('HGET', KEYS[1], guard[i]) or '') ~= guard[i + 1] then return 0 end
+return transact(change)
+`;
+
+/**
+ * KEYS: the names of those that are there, one's own record. ARGV: one's name, the record, for how many ms it lasts, and what every
+ * record's key begins with. Names without a record are dropped; the last one takes the set along.
+ */
+export const ENTER = `${PRELUDE}
+local wrong = wrongType(KEYS[1], 'set') or wrongType(KEYS[2], 'string')
+if wrong then return wrong end
+local name, record, ttl, prefix = unpack(ARGV)
+redis.call('SET', KEYS[2], record, 'PX', ttl)
+redis.call('SADD', KEYS[1], name)
+for _, known in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  if redis.call('EXISTS', prefix .. known) == 0 then redis.call('SREM', KEYS[1], known) end
 end
-local writes = {}
-for i = 2, #KEYS do
-  local kind = take()
-  if kind ~= 'del' then
-    wrong = wrongType(KEYS[i], kind == 'dated' and 'hash' or kind)
-    if wrong then return wrong end
-  end
-  writes[i] = { kind = kind, values = kind ~= 'del' and takeMany() or nil }
-end
-local messages = takeMany()
-for i = 2, #KEYS do
-  local write = writes[i]
-  if write.kind == 'hash' then redis.call('HMSET', KEYS[i], unpack(write.values))
-  elseif write.kind == 'dated' then
-    local field, value, least, ttl = unpack(write.values)
-    local entries = redis.call('HGETALL', KEYS[i])
-    for j = 1, #entries, 2 do
-      local date = tonumber(string.match(entries[j + 1], '^%d+'))
-      if not date or date < tonumber(least) then redis.call('HDEL', KEYS[i], entries[j]) end
-    end
-    redis.call('HSET', KEYS[i], field, value)
-    redis.call('PEXPIRE', KEYS[i], ttl)
-  elseif write.kind == 'string' then redis.call('SET', KEYS[i], write.values[1])
-  else redis.call('DEL', KEYS[i]) end
-end
-for i = 1, #messages, 2 do redis.call('PUBLISH', messages[i], messages[i + 1]) end
+redis.call('PEXPIRE', KEYS[1], ttl)
 return 1
+`;
+
+/** KEYS: the names of those that are there. ARGV: what every record's key begins with. Answers names and records, flat. */
+export const PRESENT = `${PRELUDE}
+local wrong = wrongType(KEYS[1], 'set')
+if wrong then return wrong end
+local answer = {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local key = ARGV[1] .. name
+  wrong = wrongType(key, 'string')
+  if wrong then return wrong end
+  local record = redis.call('GET', key)
+  if record then
+    answer[#answer + 1] = name
+    answer[#answer + 1] = record
+  end
+end
+return answer
+`;
+
+/**
+ * Goes, and does what the last one must. KEYS: the names of those that are there, one's own record, then as TRANSACT. ARGV: one's name,
+ * what every record's key begins with, what the record of one that counts begins with, then as TRANSACT. Answers 2 when somebody else
+ * counts; else as TRANSACT. One's own record is gone in each case.
+ */
+export const LEAVE = `${PRELUDE}${CHANGE}
+local wrong = wrongType(KEYS[1], 'set') or wrongType(KEYS[2], 'string')
+if wrong then return wrong end
+local name, prefix, counts = take(), take(), take()
+local change
+change, wrong = readChange(3)
+if wrong then return wrong end
+local others = false
+for _, known in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  wrong = wrongType(prefix .. known, 'string')
+  if wrong then return wrong end
+  local record = known ~= name and redis.call('GET', prefix .. known)
+  if record and string.sub(record, 1, #counts) == counts then others = true end
+end
+redis.call('SREM', KEYS[1], name)
+redis.call('DEL', KEYS[2])
+if others then return 2 end
+return transact(change)
 `;
 
 /** KEYS: strings, then one set. ARGV: the strings' values, then the set's two members. Writes what differs; answers 1 when it wrote. */

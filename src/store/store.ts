@@ -26,6 +26,11 @@ export interface FoundPair {
   readonly policy: Policy;
 }
 
+/** What a change is compared with: it is of this decision, or it does not happen. */
+export type EpochGuard = Pick<Epoch, 'number' | 'id'>;
+
+export type Left = 'others' | 'last' | 'conflict';
+
 export interface Store {
   /** monitor: writes servicemode, primaryhost, secondaryhost, members from the configuration where they differ. True when it wrote. */
   describe(pair: Pair, servicemode: 0 | 1): Promise<boolean>;
@@ -69,11 +74,11 @@ export interface Store {
    */
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean>;
   /** agent: writes the contract's keys and publishes its message. False: the board's epoch is another one by now. */
-  announce(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, roles: Roles): Promise<boolean>;
+  announce(uniqsign: string, epoch: EpochGuard, roles: Roles): Promise<boolean>;
   /** agent: sets or clears the flag. False: the board's epoch is another one by now. */
-  putUnfenced(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, unfenced: boolean): Promise<boolean>;
+  putUnfenced(uniqsign: string, epoch: EpochGuard, unfenced: boolean): Promise<boolean>;
   /** agent: what is known of a host for the day when it falls silent. False: the board's epoch is another one by now. */
-  putLife(uniqsign: string, epoch: Pick<Epoch, 'number' | 'id'>, host: Host, life: Life): Promise<boolean>;
+  putLife(uniqsign: string, epoch: EpochGuard, host: Host, life: Life): Promise<boolean>;
   /** agent: its own record, in place of the one before; gone after AGENT_TTL_MS. */
   putAgent(uniqsign: string, record: AgentRecord): Promise<void>;
   /** Every agent that has said something lately, by name. */
@@ -86,7 +91,7 @@ export interface Store {
     uniqsign: string,
     name: string,
     last: { readonly decision: Decision; readonly expected: Epoch; readonly policy: Policy },
-  ): Promise<'others' | 'last' | 'conflict'>;
+  ): Promise<Left>;
   /** agent: what stayed on the old active. False: the board's epoch is another one by now. */
   putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean>;
   /** agent: the active holds it. False: another one is on the board by now, or none. */

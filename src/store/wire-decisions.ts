@@ -47,11 +47,14 @@ export function encodeEpoch(decision: Decision): Fields {
   return new Map([
     ...encodeEpochGuard(decision.epoch),
     ['active', decision.epoch.active],
+    ['passive', decision.roles.passive],
     ['reasons', JSON.stringify(decision.reasons)],
     ['at_ms', String(Math.floor(decision.atMs))],
     ...encodeTerms(decision.terms),
   ]);
 }
+
+const LEASES = ['finite', 'endless'] as const satisfies Terms['lease'][];
 
 /** Every field each time, for one that was left out would keep the value of an earlier decision. */
 function encodeTerms(terms: Terms): Fields {
@@ -61,6 +64,7 @@ function encodeTerms(terms: Terms): Fields {
     ['force', terms.force ? '1' : '0'],
     ['request', terms.requestId ?? ''],
     ['back_ms', optionalDate(terms.backAtMs)],
+    ['lease', terms.lease ?? ''],
   ]);
 }
 
@@ -72,7 +76,7 @@ function termsIn(fields: Fields): Terms {
     force: fields.get('force') === '1',
     requestId: fields.get('request') || null,
     backAtMs: datedIfAny(fields, 'back_ms'),
-    lease: null,
+    lease: fields.get('lease') ? oneOf(fields, 'lease', LEASES) : null,
   };
 }
 
@@ -94,13 +98,26 @@ export function guardFor(expected: Epoch | null, inStore: Fields): Fields {
   return new Map(['number', 'id'].map((name) => [name, understood ? '' : (inStore.get(name) ?? '')]));
 }
 
-export function decodeEpoch(fields: Fields): Decoded<{ epoch: Epoch; atMs: number; reasons: string[]; terms: Terms }> {
-  return decode(fields, () => ({
-    epoch: { ...epochGuard(fields), active: host(fields, 'active') },
-    atMs: dated(fields, 'at_ms', 1000),
-    reasons: reasonsIn(fields),
-    terms: termsIn(fields),
-  }));
+export interface Decided {
+  readonly epoch: Epoch;
+  /** Those that the decision was made for; null: not guarded, so that the contract's key says who has which role, whoever wrote it. */
+  readonly roles: Roles | null;
+  readonly atMs: number;
+  readonly reasons: readonly string[];
+  readonly terms: Terms;
+}
+
+export function decodeEpoch(fields: Fields): Decoded<Decided> {
+  return decode(fields, () => {
+    const terms = termsIn(fields);
+    return {
+      epoch: { ...epochGuard(fields), active: host(fields, 'active') },
+      roles: terms.lease === null ? null : rolesIn(fields),
+      atMs: dated(fields, 'at_ms', 1000),
+      reasons: reasonsIn(fields),
+      terms,
+    };
+  });
 }
 
 /** For people only, so that what cannot be understood is no reason to doubt the epoch. */
@@ -118,17 +135,44 @@ function epochGuard(fields: Fields): Pick<Epoch, 'number' | 'id'> {
 }
 
 export function encodePolicy(policy: Policy): Fields {
-  return new Map([['drain_timeout', policy.drainTimeoutSec === null ? 'none' : String(policy.drainTimeoutSec)]]);
+  return new Map([
+    ['drain_timeout', policy.drainTimeoutSec === null ? 'none' : String(policy.drainTimeoutSec)],
+    ['fencing', policy.fencing],
+    ['lease_ms', String(policy.leaseMs)],
+    ['lease_agents', String(policy.leaseAgents)],
+    ['on_unreachable', policy.onUnreachable],
+    ['fence_hook', policy.fenceHook ?? ''],
+  ]);
 }
 
-/** The strictest policy; also that of a pair whose identify says nothing about it. */
-export const STRICTEST: Policy = NO_SAFETY;
+/**
+ * For a pair whose policy is not there or cannot be understood. Of a guarded one nothing is known of the lease that a silent host may
+ * have, so that the longest one that can be configured is waited for.
+ */
+export function strictestPolicy(isGuarded: boolean): Policy {
+  return isGuarded ? { ...NO_SAFETY, fencing: 'lease', leaseMs: 300_000, onUnreachable: 'wait' } : NO_SAFETY;
+}
 
 export function decodePolicy(fields: Fields): Decoded<Policy> {
   return decode(fields, () => {
-    const drain = text(fields, 'drain_timeout');
-    return drain === 'none' ? STRICTEST : { ...STRICTEST, drainTimeoutSec: integer(fields, 'drain_timeout', 0) };
+    const drainTimeoutSec = text(fields, 'drain_timeout') === 'none' ? null : integer(fields, 'drain_timeout', 0);
+    // An older identify knew no safety.
+    if (!fields.has('fencing')) return { ...NO_SAFETY, drainTimeoutSec };
+    return {
+      drainTimeoutSec,
+      fencing: oneOf(fields, 'fencing', ['none', 'lease']),
+      leaseMs: integer(fields, 'lease_ms', 1),
+      leaseAgents: integer(fields, 'lease_agents', 1),
+      onUnreachable: oneOf(fields, 'on_unreachable', ['promote', 'wait']),
+      fenceHook: fields.get('fence_hook') ? absolutePath(fields, 'fence_hook') : null,
+    };
   });
+}
+
+function absolutePath(fields: Fields, name: string): string {
+  const path = text(fields, name);
+  if (!path.startsWith('/')) throw new Garbled(`${name} is ${quote(path)}, expected an absolute path`);
+  return path;
 }
 
 const OUTCOMES = ['opened', 'held', 'failed'] as const satisfies Report['outcome'][];

@@ -83,6 +83,31 @@ export function optionalDate(ms: number | null): string {
   return ms === null ? '' : String(Math.floor(ms));
 }
 
+/** `1` or `0`; '' where nobody knows. */
+export function flag(value: boolean | null): string {
+  return value === null ? '' : value ? '1' : '0';
+}
+
+export function isSet(fields: Fields, name: string): boolean {
+  return oneOf(fields, name, ['0', '1']) === '1';
+}
+
+/** Not checked by the compiler: whoever asks looks at every part of it. */
+export function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new Garbled(error.message);
+    throw error;
+  }
+}
+
+/** A JSON object of texts; anything else in it is left out. */
+export function textsIn(value: unknown): Fields {
+  const entries = typeof value === 'object' && value !== null ? Object.entries(value) : [];
+  return new Map(entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+}
+
 /** Absent and empty alike: no date. */
 export function datedIfAny(fields: Fields, name: string): number | null {
   return fields.get(name) ? dated(fields, name, 1000) : null;

@@ -2,7 +2,9 @@
 // Comes from changes.ts and redis.ts; what stands under each key is in the wire file of its noun.
 
 import type { Host, Pair } from '../core/pair.ts';
-import { type Decoded, found, quote } from './wire-fields.ts';
+import { ABSENT, type Decoded, found, quote } from './wire-fields.ts';
+
+export type Keys = ReturnType<typeof keysOf>;
 
 /** The keys of the pair with this signature. Those before `epoch` are shared with the Perl daemons; the others are ours. */
 export function keysOf(uniqsign: string) {
@@ -36,16 +38,26 @@ export function keysOf(uniqsign: string) {
     leader: `${prefix}-leader`,
     /** Whose I/O thread an agent stopped for a drain: `1` for such a host, absent else. */
     ioStopped: (host: Host) => `${prefix}-${host}-io-stopped`,
+    /** The pair's lease is endless on purpose: `1`, `0`; absent: nobody knows. */
+    unfenced: `${prefix}-unfenced`,
+    /** What the agents noted of a host while it answered; `lives` is what stands before and after the host in its key. */
+    life: (host: Host) => `${prefix}-${host}-life`,
+    lives: { before: `${prefix}-`, after: '-life' },
+    /** The names of the agents, and each one's record, which runs out by itself. Every record's key begins with agent(''). */
+    agents: `${prefix}-agents`,
+    agent: (name: string) => `${prefix}-agent-${name}`,
   };
 }
 
-/** Matches every pair's `mode` key; roles are what makes a pair known to agents. */
-export const MODE_PATTERN = 'mysql-*-mode';
+/** Matches every pair's `mode` and `epoch` keys, and others: a glob knows no alternatives, and two scans cost twice as much. */
+export const PAIR_PATTERN = 'mysql-*-[em]*';
 
-/** The signature in a `mode` key; undefined when it is no such key. */
-export function uniqsignOfModeKey(key: string): string | undefined {
-  const sign = /^mysql-(.+)-mode$/.exec(key)?.[1];
-  return sign !== undefined && SIGN.test(sign) ? sign : undefined;
+/** The signature in a key that makes a pair known to agents: its roles, or its epoch. Neither value nor garbage: it is no such key. */
+export function uniqsignIn(key: string): Decoded<string> {
+  const sign = /^mysql-(.*)-(?:mode|epoch)$/.exec(key)?.[1];
+  if (sign === undefined) return ABSENT;
+  if (SIGN.test(sign)) return found(sign);
+  return { value: null, garbage: 'is named like the roles of a pair, without a signature' };
 }
 
 /** The contract's topic carries the contract's message alone; our wake-ups go beside it, so that no Perl agent sees them. */

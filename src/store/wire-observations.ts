@@ -1,7 +1,17 @@
 // What monitors found, as it stands in `-check` and among the observers: the contract's six fields, then ours.
 // Written and read by redis.ts; the nouns are those of core/observation.ts.
 
-import type { Failure, Hearing, Observation, Seen, SeenFacts, Sighting, ThreadState } from '../core/observation.ts';
+import type {
+  Boot,
+  Failure,
+  Hearing,
+  Observation,
+  Seen,
+  SeenFacts,
+  SeenRow,
+  Sighting,
+  ThreadState,
+} from '../core/observation.ts';
 import { isAlive } from '../core/observation.ts';
 import type { Host } from '../core/pair.ts';
 import {
@@ -9,12 +19,16 @@ import {
   dated,
   decode,
   type Fields,
+  flag,
   Garbled,
+  host as hostIn,
   integer,
+  isSet,
   oneOf,
   quote,
   type Take,
   text,
+  textsIn,
 } from './wire-fields.ts';
 import { keysOf } from './wire-keys.ts';
 
@@ -50,6 +64,25 @@ export function encodeObservation(observation: Observation): Fields {
     ['gone_looks', String(observation.goneLooks)],
     ['heard_ms', facts?.hearing ? String(Math.round(facts.hearing.silentMs)) : ''],
     ['heartbeat_ms', facts?.hearing ? String(Math.round(facts.hearing.heartbeatMs)) : ''],
+    ['uuid', facts?.boot?.uuid ?? ''],
+    ['started_sec', facts?.boot ? String(facts.boot.startedSec) : ''],
+    ...encodeRow(facts?.row ?? null),
+  ]);
+}
+
+/** All are '' where no row is known. */
+function encodeRow(row: SeenRow | null): Fields {
+  const { epoch = null, opened = null } = row ?? {};
+  return new Map([
+    ['row_lease', row?.lease ?? ''],
+    ['row_armed', flag(row?.armed ?? null)],
+    ['row_unfenced', flag(row?.unfenced ?? null)],
+    ['row_number', epoch === null ? '' : String(epoch.number)],
+    ['row_id', epoch?.id ?? ''],
+    ['row_active', epoch?.active ?? ''],
+    ['opened_number', opened === null ? '' : String(opened.number)],
+    ['opened_id', opened?.id ?? ''],
+    ['opened_boot', opened === null ? '' : String(opened.startedSec)],
   ]);
 }
 
@@ -91,8 +124,8 @@ function answered(fields: Fields, ours: boolean): Seen {
     io: ours ? thread(fields, 'io') : null,
     sql: ours ? thread(fields, 'sql') : null,
     hearing: ours ? hearing(fields) : null,
-    boot: null,
-    row: null,
+    boot: ours ? boot(fields) : null,
+    row: ours ? row(fields) : null,
   };
   return { kind: 'answered', facts };
 }
@@ -139,6 +172,33 @@ function hearing(fields: Fields): Hearing | null {
   return silentMs === null || heartbeatMs === null ? null : { silentMs, heartbeatMs };
 }
 
+function boot(fields: Fields): Boot | null {
+  if (!fields.get('started_sec')) return null;
+  return { uuid: fields.get('uuid') ?? '', startedSec: integer(fields, 'started_sec', Number.MIN_SAFE_INTEGER) };
+}
+
+const LEASES = ['none', 'endless', 'finite'] as const satisfies SeenRow['lease'][];
+
+/** Half a row is garbage, not none: what is not understood could be a higher epoch than the board's. */
+function row(fields: Fields): SeenRow | null {
+  if (!fields.get('row_lease')) return null;
+  return {
+    lease: oneOf(fields, 'row_lease', LEASES),
+    armed: isSet(fields, 'row_armed'),
+    unfenced: isSet(fields, 'row_unfenced'),
+    epoch: fields.get('row_number')
+      ? { number: integer(fields, 'row_number', 1), id: text(fields, 'row_id'), active: hostIn(fields, 'row_active') }
+      : null,
+    opened: fields.get('opened_number')
+      ? {
+          number: integer(fields, 'opened_number', 1),
+          id: text(fields, 'opened_id'),
+          startedSec: integer(fields, 'opened_boot', Number.MIN_SAFE_INTEGER),
+        }
+      : null,
+  };
+}
+
 /** null for what an older monitor did not write. */
 function count(fields: Fields, name: string): number | null {
   const value = fields.get(name) ?? '';
@@ -167,10 +227,7 @@ function decodeSighting(observer: string, value: string, hosts: readonly Host[])
     const content: unknown = JSON.parse(value.slice(value.indexOf(' ') + 1));
     const found = hosts.flatMap((host) => {
       const fields = member(member(content, 'hosts'), host);
-      const texts = Object.entries(fields ?? {}).filter(
-        (entry): entry is [string, string] => typeof entry[1] === 'string',
-      );
-      const { value: seen, garbage } = decodeObservation(host, new Map(texts));
+      const { value: seen, garbage } = decodeObservation(host, textsIn(fields));
       if (garbage !== null) throw new Garbled(`${host}: ${garbage}`);
       return seen ?? [];
     });

@@ -7,7 +7,7 @@ import { MmmError } from '../../src/core/errors.ts';
 import type { Sighting } from '../../src/core/observation.ts';
 import type { Epoch, Host, Pair, Roles } from '../../src/core/pair.ts';
 import type { Pause, Request } from '../../src/core/request.ts';
-import type { Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
+import type { EpochGuard, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import { MemoryBoard } from '../support/memory-store.ts';
 import type { Chance } from './chance.ts';
 import type { Network } from './network.ts';
@@ -17,8 +17,6 @@ import type { Timeline } from './timeline.ts';
 export const REDIS = 'redis';
 const ANSWER_MS = 1_000;
 const RECONNECT_MS: readonly [number, number] = [20, 1_500];
-
-type Guarding = Pick<Epoch, 'number' | 'id'>;
 
 interface Dump {
   readonly hashes: ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -177,13 +175,13 @@ export class SimStore implements Store {
   putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null) {
     return this.#call(() => this.#inner.putOpened(uniqsign, epoch, host));
   }
-  announce(uniqsign: string, epoch: Guarding, roles: Roles) {
+  announce(uniqsign: string, epoch: EpochGuard, roles: Roles) {
     return this.#call(() => this.#inner.announce(uniqsign, epoch, roles));
   }
-  putUnfenced(uniqsign: string, epoch: Guarding, unfenced: boolean) {
+  putUnfenced(uniqsign: string, epoch: EpochGuard, unfenced: boolean) {
     return this.#call(() => this.#inner.putUnfenced(uniqsign, epoch, unfenced));
   }
-  putLife(uniqsign: string, epoch: Guarding, host: Host, noted: HostLife) {
+  putLife(uniqsign: string, epoch: EpochGuard, host: Host, noted: HostLife) {
     return this.#call(() => this.#inner.putLife(uniqsign, epoch, host, noted));
   }
   putAgent(uniqsign: string, record: AgentRecord) {

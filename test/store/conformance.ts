@@ -16,6 +16,10 @@ export interface Bench {
   putString(key: string, value: string): Promise<void>;
   string(key: string): Promise<string | null>;
   members(key: string): Promise<string[]>;
+  /** How long a string is there yet. */
+  ttlMs(key: string): Promise<number>;
+  /** As if its time had run out. */
+  forget(key: string): Promise<void>;
   publish(channel: string, payload: string): Promise<void>;
   /** Everything published on these channels from now on, as `channel payload`. */
   hear(channels: readonly string[]): Promise<string[]>;
@@ -23,12 +27,12 @@ export interface Bench {
 }
 
 const PAIR = aPair();
-const U = PAIR.uniqsign;
-const KEY = `mysql-${U}`;
-const TOPIC = 'mmm-switch-channel';
+export const U = PAIR.uniqsign;
+export const KEY = `mysql-${U}`;
+export const TOPIC = 'mmm-switch-channel';
 const STRICT: Policy = NO_SAFETY;
 
-function decision(number: number, active: Host = PRIMARY, id = `id${number}`): Decision {
+export function decision(number: number, active: Host = PRIMARY, id = `id${number}`): Decision {
   const passive = active === PRIMARY ? SECONDARY : PRIMARY;
   return {
     roles: { active, passive },
@@ -40,7 +44,7 @@ function decision(number: number, active: Host = PRIMARY, id = `id${number}`): D
   };
 }
 
-function report(epoch: Epoch, over: Partial<Report> = {}): Report {
+export function report(epoch: Epoch, over: Partial<Report> = {}): Report {
   return {
     epoch: { number: epoch.number, id: epoch.id },
     outcome: 'opened',
@@ -197,7 +201,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         });
         expect(await bench.hash(`${KEY}-mode`)).toEqual({ active: PRIMARY, passive: SECONDARY });
         expect(await bench.hash(`${KEY}-master`)).toEqual({ host: PRIMARY });
-        expect(await bench.hash(`${KEY}-policy`)).toEqual({ drain_timeout: '60' });
+        expect(await bench.hash(`${KEY}-policy`)).toMatchObject({ drain_timeout: '60', fencing: 'none' });
         expect(await bench.string(`${KEY}-topic`)).toBe(TOPIC);
         expect(await store.board(U)).toEqual({
           roles: { active: PRIMARY, passive: SECONDARY },
@@ -231,7 +235,7 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           expect(outcome).toEqual({ kind: 'conflict', board: before });
         }
         expect(await store.board(U)).toEqual(before);
-        expect(await bench.hash(`${KEY}-policy`)).toEqual({ drain_timeout: 'none' });
+        expect(await bench.hash(`${KEY}-policy`)).toMatchObject({ drain_timeout: 'none' });
         // Messages come in order, so this one shows that none came before it.
         await bench.publish(TOPIC, 'end');
         await vi.waitFor(() => expect(published).toEqual([`${TOPIC} end`]));

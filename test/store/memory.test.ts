@@ -1,7 +1,8 @@
 import { MemoryBoard } from '../support/memory-store.ts';
 import { type Bench, conformance } from './conformance.ts';
+import { guardConformance } from './conformance-guard.ts';
 
-conformance('the board in memory', async (): Promise<Bench> => {
+async function makeBench(): Promise<Bench> {
   const board = new MemoryBoard();
   return {
     open: (topic) => {
@@ -13,7 +14,9 @@ conformance('the board in memory', async (): Promise<Bench> => {
     putString: async (key, value) => {
       board.strings.set(key, value);
     },
-    string: async (key) => board.strings.get(key) ?? null,
+    string: async (key) => board.text(key),
+    ttlMs: async (key) => board.ttlMs(key),
+    forget: async (key) => board.forget(key),
     members: async (key) => [...(board.sets.get(key) ?? [])].sort(),
     publish: async (channel, payload) => board.publish(channel, payload),
     hear: async (channels) => {
@@ -25,4 +28,7 @@ conformance('the board in memory', async (): Promise<Bench> => {
     },
     close: async () => {},
   };
-});
+}
+
+conformance('the board in memory', makeBench);
+guardConformance('a guarded pair in memory', makeBench);

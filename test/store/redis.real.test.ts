@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
+import type { AgentRecord } from '../../src/core/agents.ts';
 import { type Decision, NO_SAFETY, NO_TERMS } from '../../src/core/decision.ts';
 import type { MmmError } from '../../src/core/errors.ts';
 import type { Host } from '../../src/core/pair.ts';
@@ -13,6 +14,7 @@ import { openRedisStore, type RedisStoreOptions } from '../../src/store/redis.ts
 import type { Store, WakeEvent } from '../../src/store/store.ts';
 import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
 import { type Bench, conformance } from './conformance.ts';
+import { guardConformance } from './conformance-guard.ts';
 
 const U = aPair().uniqsign;
 const KEY = `mysql-${U}`;
@@ -27,6 +29,9 @@ const DECISION: Decision = {
   terms: NO_TERMS,
   unfenced: null,
 };
+
+const AGENT: AgentRecord = { name: 'db1', reachesBoth: true, renewal: null };
+const LAST = { decision: DECISION, expected: DECISION.epoch, policy: NO_SAFETY };
 
 const folder = mkdtempSync(join(tmpdir(), 'mmm-board-'));
 ownFolder(folder);
@@ -101,7 +106,7 @@ describe('with a healthy Redis', () => {
 
   afterAll(() => server.kill());
 
-  conformance('the board in Redis', async (): Promise<Bench> => {
+  const makeBench = async (): Promise<Bench> => {
     const redis = client(server, PASSWORD);
     await redis.flushall();
     return {
@@ -111,6 +116,8 @@ describe('with a healthy Redis', () => {
       putString: async (key, value) => void (await redis.set(key, value)),
       string: (key) => redis.get(key),
       members: async (key) => (await redis.smembers(key)).sort(),
+      ttlMs: (key) => redis.pttl(key),
+      forget: async (key) => void (await redis.del(key)),
       publish: async (channel, payload) => void (await redis.publish(channel, payload)),
       hear: async (channels) => {
         const heard: string[] = [];
@@ -121,7 +128,9 @@ describe('with a healthy Redis', () => {
       },
       close: async () => {},
     };
-  });
+  };
+  conformance('the board in Redis', makeBench);
+  guardConformance('a guarded pair in Redis', makeBench);
 
   test('a decision is one step: no reader ever sees half of it', async () => {
     const { store } = open(server.host, { password: PASSWORD });
@@ -158,6 +167,12 @@ describe('with a healthy Redis', () => {
     [`${PRIMARY}-check`, (store: Store) => store.putSighting(U, aSighting([anObservation()]))],
     [`${PRIMARY}-check`, (store: Store) => store.observations(U, [PRIMARY])],
     [`${PRIMARY}-io-stopped`, (store: Store) => store.ioStopped(U, [PRIMARY])],
+    ['unfenced', (store: Store) => store.commitRoles(U, { ...DECISION, unfenced: true }, null, NO_SAFETY)],
+    ['agents', (store: Store) => store.putAgent(U, AGENT)],
+    ['agent-db1', (store: Store) => store.putAgent(U, AGENT)],
+    ['agents', (store: Store) => store.agents(U)],
+    ['agent-db1', (store: Store) => store.leave(U, AGENT.name, LAST)],
+    ['agents', (store: Store) => store.leave(U, AGENT.name, LAST)],
   ])('a key %s of the wrong type is named, and nothing at all is written', async (name, act) => {
     const redis = client(server, PASSWORD);
     await redis.flushall();
@@ -166,6 +181,35 @@ describe('with a healthy Redis', () => {
     expect(error.code).toBe('store-wrong-type');
     expect(error.message).toContain(`${KEY}-${name} is a list, expected a `);
     expect(await redis.keys('*')).toEqual([`${KEY}-${name}`]);
+  });
+
+  test.each(['agent-db2', 'policy'])(
+    'an agent that leaves keeps its record when %s is of the wrong type',
+    async (name) => {
+      const redis = client(server, PASSWORD);
+      await redis.flushall();
+      const { store } = open(server.host, { password: PASSWORD });
+      await store.commitRoles(U, DECISION, null, NO_SAFETY);
+      await store.putAgent(U, { ...AGENT, name: 'db2' });
+      await store.putAgent(U, AGENT);
+      await redis.del(`${KEY}-${name}`);
+      await redis.lpush(`${KEY}-${name}`, 'what?');
+      const error = await troubleOf(store.leave(U, AGENT.name, LAST));
+      expect(error.message).toContain(`${KEY}-${name} is a list, expected a `);
+      expect(await redis.exists(`${KEY}-agent-db1`)).toBe(1);
+      expect(await redis.smembers(`${KEY}-agents`)).toContain('db1');
+    },
+  );
+
+  test('a life of the wrong type is named, wherever the roles come from', async () => {
+    const redis = client(server, PASSWORD);
+    await redis.flushall();
+    const { store } = open(server.host, { password: PASSWORD });
+    await redis.hset(`${KEY}-mode`, ROLES);
+    await redis.set(`${KEY}-${SECONDARY}-life`, 'x');
+    expect((await troubleOf(store.board(U))).message).toContain(
+      `${KEY}-${SECONDARY}-life is a string, expected a hash`,
+    );
   });
 
   test('a pair with a key of the wrong type is left out and told; the other pairs are found', async () => {
@@ -220,7 +264,10 @@ describe('with a healthy Redis', () => {
     await store.putSighting(U, aSighting([anObservation()]));
     await store.commitRoles(U, DECISION, null, NO_SAFETY);
     await store.putIoStopped(U, PRIMARY, true);
+    await store.putAgent(U, AGENT);
+    expect(await store.agents(U)).toEqual([AGENT]);
     expect(await store.findPairs()).toHaveLength(1);
+    expect(await store.leave(U, AGENT.name, { ...LAST, expected: { ...DECISION.epoch, number: 9 } })).toBe('conflict');
     await vi.waitFor(() => expect(events).toHaveLength(3));
   });
 

@@ -22,7 +22,7 @@ import {
   guardFor,
 } from '../../src/store/wire-decisions.ts';
 import { tellingOnce } from '../../src/store/wire-fields.ts';
-import { channelsOf, decodeWake, encodePair, keysOf, uniqsignOfModeKey } from '../../src/store/wire-keys.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, uniqsignIn } from '../../src/store/wire-keys.ts';
 import { decodeMessage, encodeMessage } from '../../src/store/wire-message.ts';
 import { decodeObservation, encodeObservation } from '../../src/store/wire-observations.ts';
 import { decodePause, decodeRequest, encodePause, encodeRequest } from '../../src/store/wire-operator.ts';
@@ -93,8 +93,9 @@ function without(fields: Map<string, string>, name: string): Map<string, string>
 
 describe('the bytes in Redis', () => {
   test('every key has the name that the Perl daemons and our own docs give it', () => {
-    const { check, ioStopped, ...keys } = keysOf(U);
-    expect({ ...keys, check: check(A), ioStopped: ioStopped(A) }).toEqual({
+    const { check, ioStopped, life, lives, agent, ...keys } = keysOf(U);
+    expect(life(A)).toBe(`${lives.before}${A}${lives.after}`);
+    expect({ ...keys, check: check(A), ioStopped: ioStopped(A), life: life(A), agent: agent('db1') }).toEqual({
       servicemode: 'mysql-8d9a4b2924dc40baa792d742cb786345-servicemode',
       primaryhost: 'mysql-8d9a4b2924dc40baa792d742cb786345-primaryhost',
       secondaryhost: 'mysql-8d9a4b2924dc40baa792d742cb786345-secondaryhost',
@@ -113,6 +114,10 @@ describe('the bytes in Redis', () => {
       pause: 'mysql-8d9a4b2924dc40baa792d742cb786345-pause',
       leader: 'mysql-8d9a4b2924dc40baa792d742cb786345-leader',
       ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-io-stopped',
+      unfenced: 'mysql-8d9a4b2924dc40baa792d742cb786345-unfenced',
+      life: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-life',
+      agents: 'mysql-8d9a4b2924dc40baa792d742cb786345-agents',
+      agent: 'mysql-8d9a4b2924dc40baa792d742cb786345-agent-db1',
     });
   });
 
@@ -157,6 +162,17 @@ describe('the bytes in Redis', () => {
       gone_looks: '0',
       heard_ms: '',
       heartbeat_ms: '',
+      uuid: '',
+      started_sec: '',
+      row_lease: '',
+      row_armed: '',
+      row_unfenced: '',
+      row_number: '',
+      row_id: '',
+      row_active: '',
+      opened_number: '',
+      opened_id: '',
+      opened_boot: '',
     });
   });
 
@@ -203,6 +219,17 @@ describe('the bytes in Redis', () => {
       gone_looks: '0',
       heard_ms: '',
       heartbeat_ms: '',
+      uuid: '',
+      started_sec: '',
+      row_lease: '',
+      row_armed: '',
+      row_unfenced: '',
+      row_number: '',
+      row_id: '',
+      row_active: '',
+      opened_number: '',
+      opened_id: '',
+      opened_boot: '',
     });
   });
 
@@ -242,6 +269,8 @@ describe('the bytes in Redis', () => {
       force: '0',
       request: '',
       back_ms: '',
+      passive: '10.0.21.7:3308',
+      lease: '',
     });
     expect(Object.fromEntries(encodeEpoch({ ...DECISION, terms: TERMS }))).toMatchObject({
       changed_ms: '1547610844123',
@@ -250,8 +279,17 @@ describe('the bytes in Redis', () => {
       request: 'r1',
       back_ms: '1547610844123',
     });
-    expect(Object.fromEntries(encodePolicy(NO_SAFETY))).toEqual({ drain_timeout: 'none' });
-    expect(Object.fromEntries(encodePolicy({ ...NO_SAFETY, drainTimeoutSec: 60 }))).toEqual({ drain_timeout: '60' });
+    expect(Object.fromEntries(encodePolicy(NO_SAFETY))).toEqual({
+      drain_timeout: 'none',
+      fencing: 'none',
+      lease_ms: '3000',
+      lease_agents: '2',
+      on_unreachable: 'promote',
+      fence_hook: '',
+    });
+    expect(Object.fromEntries(encodePolicy({ ...NO_SAFETY, drainTimeoutSec: 60 }))).toMatchObject({
+      drain_timeout: '60',
+    });
     expect(Object.fromEntries(encodeReport(REPORT))).toEqual({
       number: '7',
       id: '747dda0fc5754935bd33f370d1bf23a6',
@@ -343,12 +381,13 @@ describe('there and back', () => {
 
   test('roles, epoch, policy, report and message come back as they went', () => {
     expect(decodeRoles(encodeRoles(ROLES)).value).toEqual(ROLES);
-    for (const terms of [TERMS, NO_TERMS]) {
+    for (const terms of [TERMS, NO_TERMS, { ...TERMS, lease: 'finite' }, { ...NO_TERMS, lease: 'endless' }] as const) {
       expect(decodeEpoch(encodeEpoch({ ...DECISION, terms })).value).toEqual({
         epoch: EPOCH,
         atMs: AT_MS,
         reasons: DECISION.reasons,
         terms,
+        roles: terms.lease === null ? null : ROLES,
       });
     }
     for (const divergence of [
@@ -388,6 +427,8 @@ describe('there and back', () => {
       divergence: none,
       request: none,
       pause: none,
+      unfenced: null,
+      lives: new Map(),
     };
     const take = tellingOnce(() => {});
     expect(boardOf(U, raw, take).terms).toEqual(TERMS);
@@ -566,10 +607,12 @@ describe('garbage', () => {
   });
 
   test('a key named like roles but without a signature is no pair', () => {
-    expect(uniqsignOfModeKey(`mysql-${U}-mode`)).toBe(U);
-    expect(uniqsignOfModeKey('mysql--mode')).toBeUndefined();
-    expect(uniqsignOfModeKey('mysql-a b-mode')).toBeUndefined();
-    expect(uniqsignOfModeKey(`mysql-${U}-master`)).toBeUndefined();
+    expect(uniqsignIn(`mysql-${U}-mode`).value).toBe(U);
+    expect(uniqsignIn(`mysql-${U}-epoch`).value).toBe(U);
+    const garbage = 'is named like the roles of a pair, without a signature';
+    expect(uniqsignIn('mysql--mode')).toEqual({ value: null, garbage });
+    expect(uniqsignIn('mysql-a b-epoch')).toEqual({ value: null, garbage });
+    expect(uniqsignIn(`mysql-${U}-master`)).toEqual({ value: null, garbage: null });
   });
 });
 
@@ -584,6 +627,8 @@ describe('a pair as an agent finds it', () => {
     divergence: new Map(),
     request: new Map(),
     pause: new Map(),
+    unfenced: null,
+    lives: new Map(),
   };
   const take = tellingOnce(() => {});
 

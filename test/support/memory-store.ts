@@ -1,36 +1,22 @@
 // The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through the wire files like the real one,
 // so that garbage and what Perl writes can be put into it as text.
 
-import type { AgentRecord } from '../../src/core/agents.ts';
-import type { Decision, Policy, Report } from '../../src/core/decision.ts';
+import { AGENT_TTL_MS, type AgentRecord } from '../../src/core/agents.ts';
+import type { Decision, Life, Policy, Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { Observation, Sighting } from '../../src/core/observation.ts';
-import type { Epoch, Host, Pair } from '../../src/core/pair.ts';
+import type { Epoch, Host, Pair, Roles } from '../../src/core/pair.ts';
 import type { Pause, Request } from '../../src/core/request.ts';
-import type { CommitOutcome, FoundPair, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
-import { boardOf, foundPairOf, type RawPair } from '../../src/store/wire.ts';
-import {
-  encodeDivergence,
-  encodeDivergenceGuard,
-  encodeEpoch,
-  encodeEpochGuard,
-  encodeMaster,
-  encodePolicy,
-  encodeReport,
-  encodeRoles,
-  guardFor,
-} from '../../src/store/wire-decisions.ts';
+import { type Change, changesOf, type Write } from '../../src/store/changes.ts';
+import type { CommitOutcome, EpochGuard, FoundPair, Left, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
+import { boardOf, foundPairOf, NAMES_HOST, type RawPair } from '../../src/store/wire.ts';
+import { encodeEpochGuard, guardFor } from '../../src/store/wire-decisions.ts';
 import { type Fields, tellingOnce } from '../../src/store/wire-fields.ts';
-import { channelsOf, decodeWake, encodePair, keysOf, uniqsignOfModeKey } from '../../src/store/wire-keys.ts';
-import { decodeMessage, encodeMessage } from '../../src/store/wire-message.ts';
-import {
-  decodeObservation,
-  encodeObservation,
-  encodeSighting,
-  sightingsOf,
-} from '../../src/store/wire-observations.ts';
-import { encodePause, encodeRequest, encodeRequestGuard } from '../../src/store/wire-operator.ts';
+import { agentsOf, encodeAgent, REGISTERED } from '../../src/store/wire-guard.ts';
+import { channelsOf, decodeWake, encodePair, keysOf, uniqsignIn } from '../../src/store/wire-keys.ts';
+import { decodeMessage } from '../../src/store/wire-message.ts';
+import { decodeObservation, sightingsOf } from '../../src/store/wire-observations.ts';
 
 interface MemoryStoreOptions {
   readonly topic: string;
@@ -41,7 +27,8 @@ export class MemoryBoard {
   readonly hashes = new Map<string, Map<string, string>>();
   readonly strings = new Map<string, string>();
   readonly sets = new Map<string, Set<string>>();
-  readonly #leads = new Map<string, number>();
+  /** Strings that run out. */
+  readonly #lent = new Map<string, { readonly value: string; readonly untilMs: number }>();
   /** Who hears, and what they say that they listen for. */
   readonly #subscribers = new Map<(channel: string, payload: string) => void, readonly string[]>();
   readonly #nowMs: () => number;
@@ -79,15 +66,59 @@ export class MemoryBoard {
     return [...this.#subscribers.values()].filter((channels) => channels.includes(channel)).length;
   }
 
-  leader(key: string): string | null {
-    return (this.#leads.get(key) ?? 0) > this.#nowMs() ? (this.strings.get(key) ?? null) : null;
+  /** As SET with PX. A dump has none of these. */
+  lend(key: string, value: string, ttlMs: number): void {
+    this.#lent.set(key, { value, untilMs: this.#nowMs() + ttlMs });
+  }
+
+  forget(key: string): void {
+    this.#lent.delete(key);
+  }
+
+  /** A string that is not to run out, or has not yet. */
+  text(key: string): string | null {
+    return this.ttlMs(key) > 0 ? (this.#lent.get(key)?.value ?? null) : (this.strings.get(key) ?? null);
+  }
+
+  ttlMs(key: string): number {
+    return (this.#lent.get(key)?.untilMs ?? Number.NEGATIVE_INFINITY) - this.#nowMs();
+  }
+
+  /** As the script: all of it, or nothing when the guard does not hold. */
+  transact({ guard, writes, messages }: Change): boolean {
+    if (guard !== null && !holds(this.fields(guard.key), guard.fields)) return false;
+    for (const write of writes) this.#write(write);
+    for (const [channel, payload] of messages) this.publish(channel, payload);
+    return true;
+  }
+
+  #write(write: Write): void {
+    const { key } = write;
+    switch (write.kind) {
+      case 'hash':
+        this.put(key, write.fields);
+        break;
+      case 'string':
+        this.strings.set(key, write.value);
+        break;
+      case 'dated': {
+        const kept = [...this.fields(key)].filter(([, text]) => Number.parseInt(text, 10) >= write.oldestMs);
+        this.hashes.set(key, new Map([...kept, [write.field, write.value]]));
+        break;
+      }
+      case 'del':
+        this.hashes.delete(key);
+        this.strings.delete(key);
+        break;
+      default:
+        write satisfies never;
+    }
   }
 
   lead(key: string, owner: string, ttlMs: number): boolean {
-    const current = this.leader(key);
+    const current = this.text(key);
     if (current !== null && current !== owner) return false;
-    this.strings.set(key, owner);
-    this.#leads.set(key, this.#nowMs() + ttlMs);
+    this.lend(key, owner, ttlMs);
     return true;
   }
 
@@ -96,7 +127,7 @@ export class MemoryBoard {
     this.hashes.clear();
     this.strings.clear();
     this.sets.clear();
-    this.#leads.clear();
+    this.#lent.clear();
   }
 }
 
@@ -129,13 +160,7 @@ class MemoryStore implements Store {
   }
 
   async putSighting(uniqsign: string, sighting: Sighting): Promise<void> {
-    const board = this.#board;
-    const keys = keysOf(uniqsign);
-    for (const seen of sighting.observations) board.put(keys.check(seen.host), encodeObservation(seen));
-    const { field, value, oldestMs } = encodeSighting(sighting);
-    const kept = [...board.fields(keys.observers)].filter(([, text]) => Number.parseInt(text, 10) >= oldestMs);
-    board.hashes.set(keys.observers, new Map([...kept, [field, value]]));
-    board.publish(channelsOf(this.#topic).observed, uniqsign);
+    this.#board.transact(this.#changes(uniqsign).sighting(sighting));
   }
 
   async sightings(uniqsign: string, hosts: readonly Host[]): Promise<Sighting[]> {
@@ -164,20 +189,9 @@ class MemoryStore implements Store {
     policy: Policy,
   ): Promise<CommitOutcome> {
     const board = this.#board;
-    const keys = keysOf(uniqsign);
-    const { roles } = decision;
-    const present = board.fields(keys.epoch);
-    if (!holds(present, guardFor(expected, present))) return { kind: 'conflict', board: await this.board(uniqsign) };
-    board.put(keys.epoch, encodeEpoch(decision));
-    board.put(keys.policy, encodePolicy(policy));
-    board.strings.set(keys.topic, this.#topic);
-    board.put(keys.mode, encodeRoles(roles));
-    board.put(keys.master, encodeMaster(roles));
-    board.hashes.delete(keys.report);
-    board.hashes.delete(keys.request);
-    board.publish(channelsOf(this.#topic).message, encodeMessage({ roles, uniqsign }));
-    board.publish(channelsOf(this.#topic).decided, uniqsign);
-    return { kind: 'committed' };
+    const guard = guardFor(expected, board.fields(keysOf(uniqsign).epoch));
+    const committed = board.transact(this.#changes(uniqsign).commit({ decision, policy, guard }));
+    return committed ? { kind: 'committed' } : { kind: 'conflict', board: await this.board(uniqsign) };
   }
 
   async lead(uniqsign: string, owner: string, ttlMs: number): Promise<boolean> {
@@ -186,11 +200,11 @@ class MemoryStore implements Store {
 
   async resign(uniqsign: string, owner: string): Promise<void> {
     const key = keysOf(uniqsign).leader;
-    if (this.#board.strings.get(key) === owner) this.#board.strings.delete(key);
+    if (this.#board.text(key) === owner) this.#board.forget(key);
   }
 
   async leader(uniqsign: string): Promise<string | null> {
-    return this.#board.leader(keysOf(uniqsign).leader);
+    return this.#board.text(keysOf(uniqsign).leader);
   }
 
   async listeners(): Promise<number> {
@@ -198,34 +212,21 @@ class MemoryStore implements Store {
   }
 
   async putRequest(uniqsign: string, request: Request): Promise<boolean> {
-    const board = this.#board;
-    const keys = keysOf(uniqsign);
-    if (!holds(board.fields(keys.epoch), encodeEpochGuard(request.epoch))) return false;
-    board.put(keys.request, encodeRequest(request));
-    board.publish(channelsOf(this.#topic).observed, uniqsign);
-    return true;
+    return this.#board.transact(this.#changes(uniqsign).request(request));
   }
 
   async endRequest(uniqsign: string, id: string, refused: string | null): Promise<boolean> {
-    const board = this.#board;
-    const { request } = keysOf(uniqsign);
-    if (!holds(board.fields(request), encodeRequestGuard(id))) return false;
-    if (refused === null) board.hashes.delete(request);
-    else board.put(request, new Map([['refused', refused]]));
-    return true;
+    return this.#board.transact(this.#changes(uniqsign).requestEnd(id, refused));
   }
 
   async putPause(uniqsign: string, pause: Pause | null): Promise<void> {
-    const board = this.#board;
-    const keys = keysOf(uniqsign);
-    if (pause === null) board.hashes.delete(keys.pause);
-    else board.put(keys.pause, encodePause(pause));
-    board.publish(channelsOf(this.#topic).observed, uniqsign);
+    this.#board.transact(this.#changes(uniqsign).pause(pause));
   }
 
   async findPairs(): Promise<FoundPair[]> {
-    const signs = [...this.#board.hashes.keys()].map(uniqsignOfModeKey).filter((sign) => sign !== undefined);
-    return signs.sort().flatMap((sign) => this.#found(sign) ?? []);
+    const keys = [...this.#board.hashes.keys()];
+    const signs = new Set(keys.flatMap((key) => this.#take(key, uniqsignIn(key)) ?? []));
+    return [...signs].sort().flatMap((sign) => this.#found(sign) ?? []);
   }
 
   async findPair(uniqsign: string): Promise<FoundPair | null> {
@@ -233,67 +234,57 @@ class MemoryStore implements Store {
   }
 
   async putReport(uniqsign: string, report: Report): Promise<boolean> {
-    const board = this.#board;
-    const keys = keysOf(uniqsign);
-    if (!holds(board.fields(keys.epoch), encodeEpochGuard(report.epoch))) return false;
-    board.put(keys.report, encodeReport(report));
-    if (report.outcome === 'opened') board.strings.set(keys.opened, report.host);
-    return true;
+    return this.#board.transact(this.#changes(uniqsign).report(report));
   }
 
   async putOpened(uniqsign: string, epoch: Epoch | null, host: Host | null): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).opened(epoch, host));
+  }
+
+  async announce(uniqsign: string, epoch: EpochGuard, roles: Roles): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).announce(epoch, roles));
+  }
+
+  async putUnfenced(uniqsign: string, epoch: EpochGuard, unfenced: boolean): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).unfenced(epoch, unfenced));
+  }
+
+  async putLife(uniqsign: string, epoch: EpochGuard, host: Host, life: Life): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).life(epoch, host, life));
+  }
+
+  async putAgent(uniqsign: string, record: AgentRecord): Promise<void> {
     const board = this.#board;
-    const keys = keysOf(uniqsign);
-    if (epoch !== null && !holds(board.fields(keys.epoch), encodeEpochGuard(epoch))) return false;
-    if (host === null) board.strings.delete(keys.opened);
-    else board.strings.set(keys.opened, host);
-    return true;
+    const { agents, agent } = keysOf(uniqsign);
+    board.lend(agent(record.name), encodeAgent(record), AGENT_TTL_MS);
+    const names = [...(board.sets.get(agents) ?? []), record.name];
+    board.sets.set(agents, new Set(names.filter((name) => board.text(agent(name)) !== null)));
   }
 
-  async announce(): Promise<boolean> {
-    throw new Error('announce is not there yet');
+  async agents(uniqsign: string): Promise<readonly AgentRecord[]> {
+    return agentsOf(uniqsign, this.#present(uniqsign), this.#take);
   }
 
-  async putUnfenced(): Promise<boolean> {
-    throw new Error('putUnfenced is not there yet');
-  }
-
-  async putLife(): Promise<boolean> {
-    throw new Error('putLife is not there yet');
-  }
-
-  async putAgent(): Promise<void> {
-    throw new Error('putAgent is not there yet');
-  }
-
-  async agents(): Promise<readonly AgentRecord[]> {
-    throw new Error('agents is not there yet');
-  }
-
-  async leave(): Promise<'others' | 'last' | 'conflict'> {
-    throw new Error('leave is not there yet');
+  async leave(...[uniqsign, name, { decision, expected, policy }]: Parameters<Store['leave']>): Promise<Left> {
+    const board = this.#board;
+    const { agents, agent } = keysOf(uniqsign);
+    board.sets.get(agents)?.delete(name);
+    board.forget(agent(name));
+    if ([...this.#present(uniqsign).values()].some((record) => record.startsWith(REGISTERED))) return 'others';
+    const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
+    return board.transact(change) ? 'last' : 'conflict';
   }
 
   async putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean> {
-    const board = this.#board;
-    const keys = keysOf(uniqsign);
-    if (epoch !== null && !holds(board.fields(keys.epoch), encodeEpochGuard(epoch))) return false;
-    board.put(keys.divergence, encodeDivergence(divergence));
-    return true;
+    return this.#board.transact(this.#changes(uniqsign).divergence(epoch, divergence));
   }
 
   async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
-    const board = this.#board;
-    const { divergence: key } = keysOf(uniqsign);
-    if (!holds(board.fields(key), encodeDivergenceGuard(divergence))) return false;
-    board.hashes.delete(key);
-    return true;
+    return this.#board.transact(this.#changes(uniqsign).divergenceEnd(divergence));
   }
 
   async putIoStopped(uniqsign: string, host: Host, stopped: boolean): Promise<void> {
-    const key = keysOf(uniqsign).ioStopped(host);
-    if (stopped) this.#board.strings.set(key, '1');
-    else this.#board.strings.delete(key);
+    this.#board.transact(this.#changes(uniqsign).ioStopped(host, stopped));
   }
 
   async ioStopped(uniqsign: string, hosts: readonly Host[]): Promise<readonly Host[]> {
@@ -341,6 +332,8 @@ class MemoryStore implements Store {
   #raw(uniqsign: string): RawPair {
     const board = this.#board;
     const keys = keysOf(uniqsign);
+    const { before, after } = keys.lives;
+    const hosts = [keys.mode, keys.epoch].flatMap((key) => NAMES_HOST.map((name) => board.fields(key).get(name) ?? ''));
     return {
       mode: board.fields(keys.mode),
       epoch: board.fields(keys.epoch),
@@ -351,7 +344,21 @@ class MemoryStore implements Store {
       divergence: board.fields(keys.divergence),
       request: board.fields(keys.request),
       pause: board.fields(keys.pause),
+      unfenced: board.text(keys.unfenced),
+      lives: new Map(hosts.map((host) => [host, board.fields(`${before}${host}${after}`)])),
     };
+  }
+
+  /** The agents that are there, and their records. */
+  #present(uniqsign: string): Fields {
+    const board = this.#board;
+    const { agents, agent } = keysOf(uniqsign);
+    const names = [...(board.sets.get(agents) ?? [])];
+    return new Map(names.flatMap((name) => [[name, board.text(agent(name))] as const]).filter(isThere));
+  }
+
+  #changes(uniqsign: string) {
+    return changesOf(this.#topic, uniqsign);
   }
 
   #found(uniqsign: string): FoundPair | null {
@@ -362,4 +369,8 @@ class MemoryStore implements Store {
 /** An absent field counts as ''. */
 function holds(fields: Fields, guard: Fields): boolean {
   return [...guard].every(([name, value]) => (fields.get(name) ?? '') === value);
+}
+
+function isThere(entry: readonly [string, string | null]): entry is readonly [string, string] {
+  return entry[1] !== null;
 }
