@@ -127,7 +127,9 @@ export class LeaseKeeper {
       return this.#renewalOf(this.#open, 'endless');
     }
     if (!witness.agrees) {
-      this.#tell(host, `${witness.why}; when nobody else renews it the server closes itself`);
+      // Every change of roles comes by here for a moment: a claim on the other host is what begins it.
+      const level = this.#looks.answered(other) ? 'warn' : 'error';
+      this.#tell(host, `${witness.why}; when nobody else renews it the server closes itself`, level);
       return this.#renewalOf(this.#open, 'no-witness');
     }
     const called = await this.#parts.fenceFor(host).call({ do: 'renew', epoch, baseMs: looked.row.nowMs, leaseMs });
@@ -238,8 +240,9 @@ export class LeaseKeeper {
     }
   }
 
-  #tell(host: Host, why: string): void {
+  #tell(host: Host, why: string, level: 'warn' | 'error' = 'error'): void {
     this.#troubles.raise('renewal', `the lease of ${host} is not renewed: ${why}`, {
+      level,
       fields: { event: 'not-renewed', host },
     });
   }
