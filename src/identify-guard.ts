@@ -7,7 +7,7 @@ import type { Board, Policy, Terms } from './core/decision.ts';
 import type { Observation } from './core/observation.ts';
 import type { Epoch, Host, Pair } from './core/pair.ts';
 import { isOver, type Request } from './core/request.ts';
-import { highestIn, rowOf, whyOlder } from './core/rows.ts';
+import { highestIn, isOf, rowOf, whyOlder } from './core/rows.ts';
 import type { Guarded } from './core/scene.ts';
 import { whyStranger } from './core/stranger.ts';
 import { judgeLease, type LeaseVerdict, type Renewals, watchRenewals } from './core/verdict.ts';
@@ -36,6 +36,8 @@ export interface GuardView {
   readonly highest: number;
   /** The policy on the board differs from ours: a decision brings it there. */
   readonly policyChanged: boolean;
+  /** Why a server refuses the number on the board, though the roles are right: a decision above it is due; null: none does. */
+  readonly refused: string | null;
   /** What a decision of now says about the lease when that is not its purpose. */
   readonly lease: Permit;
   /** A change of the lease alone that is due while the roles stay, or what keeps it from being due. */
@@ -97,10 +99,11 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     const remembered = Math.max(committedNumber, isOn ? (known?.number ?? 0) : 0);
     const wentBack =
       number < remembered ? `the board holds decision ${number}, and decision ${remembered} was made already` : null;
-    const behind = (isOn ? whyOlder(board.epoch, observations) : null) ?? wentBack;
+    const strangers = strangersAmong(both, board);
+    const older = isOn ? whyOlder(board.epoch, observations) : null;
+    const behind = (older === null ? null : whyOlder(board.epoch, ourOwn(observations, strangers, pair))) ?? wentBack;
     if (behind === null && board.epoch !== null) known = board.epoch;
     const paused = board.pause !== null && !isOver(board.pause, clock.wall());
-    const strangers = strangersAmong(both, board);
     const anew = behind !== null || board.roles === null;
     const before = policyIsOurs ? policy : policyBefore;
     const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew, paused });
@@ -123,6 +126,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       behind: behind !== null,
       highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),
       policyChanged: policyBefore !== null && !samePolicy(policyBefore, policy),
+      refused: behind === null ? older : null,
       lease: permit(lease),
       leaseDue: change,
       objections: ({ kind, to }) => {
@@ -190,6 +194,19 @@ function strangersAmong(observations: readonly (Observation | null)[], { lives }
     if (why !== null) found.set(seen.host, why);
   }
   return found;
+}
+
+/** Without the rows that tell of another life: a server that is new here, or that served in another pair. */
+function ourOwn(
+  { primary, secondary }: Seen['observations'],
+  strangers: ReadonlyMap<Host, string>,
+  pair: Pair,
+): Seen['observations'] {
+  const own = (seen: Observation | null) => {
+    const epoch = rowOf(seen)?.epoch ?? null;
+    return seen === null || strangers.has(seen.host) || (epoch !== null && !isOf(pair, epoch)) ? null : seen;
+  };
+  return { primary: own(primary), secondary: own(secondary) };
 }
 
 function isUnopened({ epoch, report, opened, terms }: Board): boolean {

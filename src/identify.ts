@@ -196,6 +196,9 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     if (view.policyChanged && !paused) {
       return await commit(board, view, active, ['the policy in the configuration changed'], stays);
     }
+    if (view.refused !== null) {
+      return await commit(board, view, active, [`${view.refused}: a higher number for the same roles`], stays);
+    }
     const { to, why } = view.leaseDue;
     if (to === undefined) return {};
     return await commit(board, view, active, [why ?? `the lease is ${to}`], { ...stays, lease: to });

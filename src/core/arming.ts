@@ -170,8 +170,8 @@ export function tooFewAgents({
 }): string | null {
   const count = registered(agents).length;
   if (policy.fencing !== 'lease' || board.terms.lease !== 'finite' || count >= policy.leaseAgents) return null;
-  const left = count === 0 ? 'no agent is' : count === 1 ? 'one agent is' : `${count} agents are`;
-  return `ONLY ${left} registered, lease_agents is ${policy.leaseAgents}: ${board.roles?.active} closes itself when nobody renews its lease`;
+  const left = count === 0 ? 'NO AGENT is' : count === 1 ? 'ONLY ONE AGENT is' : `ONLY ${count} AGENTS are`;
+  return `${left} registered, lease_agents is ${policy.leaseAgents}: ${board.roles?.active} closes itself when nobody renews its lease`;
 }
 
 /** A host whose EVENT does not run cannot be opened under a finite lease: nobody is to be closed for it. null: nothing speaks against it. */

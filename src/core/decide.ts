@@ -108,7 +108,9 @@ function whyUnknown(judged: readonly Judgement[]): string[] {
 function askRows(scene: Scene, hosts: readonly Known[]): Decided | null {
   const { pair, guarded } = scene.input;
   if (guarded === null) return null;
-  const answering = hosts.filter((host) => host.verdict === 'answers');
+  const answering = hosts
+    .filter((host) => host.verdict === 'answers')
+    .map((host) => (guarded.strangers.has(host.host) ? { ...host, facts: { ...host.facts, row: null } } : host));
   const found = activeByRows({ pair, answering, known: guarded.known });
   return found === null ? null : adopt(scene, found.active, `no active is known: ${found.why}`);
 }

@@ -5,7 +5,10 @@ import type { Answers } from './death.ts';
 import type { Observation, SeenRow } from './observation.ts';
 import type { Epoch, Host, Pair } from './pair.ts';
 
-type ByHost<T> = { readonly primary: T; readonly secondary: T };
+interface Both {
+  readonly primary: Observation | null;
+  readonly secondary: Observation | null;
+}
 
 /** The row of a host that answered; null: it has none, nobody looked, or the host told nothing. */
 export function rowOf(observation: Observation | null): SeenRow | null {
@@ -13,7 +16,7 @@ export function rowOf(observation: Observation | null): SeenRow | null {
 }
 
 /** The highest number that a server was seen to know. An old look counts too: what stood in a row once was decided. */
-export function highestIn({ primary, secondary }: ByHost<Observation | null>): number {
+export function highestIn({ primary, secondary }: Both): number {
   return Math.max(0, ...[primary, secondary].map((seen) => highestOf(rowOf(seen))));
 }
 
@@ -22,7 +25,7 @@ function highestOf(row: SeenRow | null): number {
 }
 
 /** Why the board, which holds `epoch`, is older than the servers; null: by what the rows say it is not. */
-export function whyOlder(epoch: Epoch | null, { primary, secondary }: ByHost<Observation | null>): string | null {
+export function whyOlder(epoch: Epoch | null, { primary, secondary }: Both): string | null {
   for (const seen of [primary, secondary]) {
     const row = rowOf(seen);
     if (seen === null || row === null) continue;
@@ -41,6 +44,11 @@ export function whyOlder(epoch: Epoch | null, { primary, secondary }: ByHost<Obs
 
 function isAnother(known: Epoch | null, epoch: Epoch): boolean {
   return known?.number === epoch.number && (known.id !== epoch.id || known.active !== epoch.active);
+}
+
+/** A server that served in another pair brings a row of that time: its number counts, its story does not. */
+export function isOf(pair: Pick<Pair, 'primary' | 'secondary'>, { active }: Pick<Epoch, 'active'>): boolean {
+  return active === pair.primary || active === pair.secondary;
 }
 
 /** Who is the active by the rows, and why. */
@@ -88,11 +96,10 @@ function ofTheOnlyOne({ host, facts }: Answers, { pair, known }: Asked): ByRows 
   const { row, readOnly } = facts;
   if (row === null || readOnly === null) return null;
   if (!readOnly) return { active: host, why: `${host} is the only host that answers, and it takes writes` };
-  const isOf = ({ active }: Epoch) => active === pair.primary || active === pair.secondary;
-  if (known !== null && known.number >= highestOf(row) && isOf(known)) {
+  if (known !== null && known.number >= highestOf(row) && isOf(pair, known)) {
     return { active: known.active, why: `${known.active} was active last, by decision ${known.number}` };
   }
-  if (row.epoch === null || !isOf(row.epoch)) return null;
+  if (row.epoch === null || !isOf(pair, row.epoch)) return null;
   const { number, active } = row.epoch;
   return { active, why: `${host}, the only host that answers, knows ${active} as the active of decision ${number}` };
 }

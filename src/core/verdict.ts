@@ -90,7 +90,7 @@ function attempts({
   const about = records.flatMap(({ name, renewal }) => (renewal?.host === active ? [{ name, ...renewal }] : []));
   // The agents may have read a row that no monitor has. A number above the board's is another matter: then the board is older.
   const known = about.map(({ epoch }) => epoch).filter(({ number }) => number <= (board.epoch?.number ?? 0));
-  const newest = [...known, ...(opened === null ? [] : [opened])].reduce<Pick<Epoch, 'number' | 'id'> | null>(
+  const newest = [...(opened === null ? [] : [opened]), ...known].reduce<Pick<Epoch, 'number' | 'id'> | null>(
     (one, other) => (one === null || other.number > one.number ? other : one),
     null,
   );
