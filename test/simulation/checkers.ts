@@ -7,6 +7,7 @@ import type { Board } from '../../src/core/decision.ts';
 import type { Step } from '../../src/core/step.ts';
 import { REDIS } from './board.ts';
 import type { SimHost, Write } from './host.ts';
+import { LeaseCheckers } from './lease-checkers.ts';
 import type { Process } from './process.ts';
 import type { Watcher, World } from './world.ts';
 
@@ -46,6 +47,7 @@ export class Checkers implements Watcher {
     acknowledged: 0,
     opened: 0,
     steps: 0,
+    calls: 0,
     decisions: 0,
     twoWritersMs: 0,
     excused: 0,
@@ -53,6 +55,8 @@ export class Checkers implements Watcher {
   };
   readonly #world: World;
   readonly #expected: Expectations;
+  /** null: no safety is on. */
+  readonly #lease: LeaseCheckers | null;
   readonly #acknowledged: Write[] = [];
   readonly #boards: KnownBoard[] = [];
   readonly #closableSinceMs = new Map<SimHost, number>();
@@ -68,6 +72,10 @@ export class Checkers implements Watcher {
     this.#world = world;
     this.#expected = expected;
     this.#lastOpened = world.a;
+    this.#lease =
+      world.options.policy.fencing === 'none'
+        ? null
+        : new LeaseCheckers(world, (promise, what) => this.#violated(promise, what));
     this.changed();
   }
 
@@ -80,6 +88,7 @@ export class Checkers implements Watcher {
       if (!this.#isClosable(host)) this.#closableSinceMs.delete(host);
       else if (!this.#closableSinceMs.has(host)) this.#closableSinceMs.set(host, this.#nowMs);
     }
+    this.#lease?.changed();
     this.#checkOneWriter();
     this.#checkNoHarm();
   }
@@ -113,7 +122,10 @@ export class Checkers implements Watcher {
       );
   }
 
-  callActs(_call: Call, _host: SimHost): void {}
+  callActs(call: Call, host: SimHost): void {
+    this.figures.calls += 1;
+    this.#lease?.callActs(call, host);
+  }
 
   opened(host: SimHost): void {
     this.figures.opened += 1;
@@ -124,7 +136,7 @@ export class Checkers implements Watcher {
     const wasOpen = this.#lastOpened === host;
     this.#lastOpened = host;
     // An older dump names an older writer, and until the servers themselves remember who was opened last nobody can know better [F8].
-    const boardIsOlder = this.#world.redis.restoredMs > this.#lastOpenedMs;
+    const boardIsOlder = this.#lease === null && this.#world.redis.restoredMs > this.#lastOpenedMs;
     this.#lastOpenedMs = this.#nowMs;
     if (boardIsOlder) {
       this.#staleOpenMs = this.#nowMs;
@@ -133,7 +145,7 @@ export class Checkers implements Watcher {
     }
     if (!wasOpen) this.#checkNotAhead(host);
     this.#checkHandOver(host);
-    this.#checkSeenByMonitors(host);
+    if (this.#lease === null) this.#checkSeenByMonitors(host);
   }
 
   /**
@@ -219,9 +231,11 @@ export class Checkers implements Watcher {
       return `${writer.name} takes writes, and the board says ${board?.roles?.active}`;
     const other = this.#world.other(writer);
     if (other.blocked === false) return `the accounts on the passive ${other.name} are not blocked`;
-    const { report, epoch } = this.#world.board();
+    const { report, epoch } = this.#world.wholeBoard();
     if (report?.outcome !== 'opened' || report.epoch.id !== epoch?.id)
       return 'the decision is not answered with "opened"';
+    const unarmed = this.#lease?.notAtRest() ?? null;
+    if (unarmed !== null) return unarmed;
     for (const { name, replica } of this.#world.hosts) {
       if (!replica.runs) return `${name} does not replicate`;
       if (replica.relay.length > 200) return `${name} lags`;
@@ -276,6 +290,11 @@ export class Checkers implements Watcher {
       return;
     }
     this.#twoWritersSinceMs ??= this.#nowMs;
+    const excuse = this.#lease?.excuse();
+    if (excuse != null) {
+      this.#judgeLater(excuse.untilMs, `${excuse.second.name} should have closed itself`);
+      return;
+    }
     const board = this.#boards.at(-1);
     const second = hosts.find(({ host }) => board?.roles != null && host !== board.roles.active);
     const closableMs = second === undefined ? undefined : this.#closableSinceMs.get(second);
@@ -283,13 +302,18 @@ export class Checkers implements Watcher {
     const decidedMs = board.sinceMs > this.#twoWritersSinceMs ? board.sinceMs : Number.NEGATIVE_INFINITY;
     const excusedUntilMs =
       Math.max(closableMs, this.#staleOpenMs, decidedMs) + CLOSE_WITHIN_MS + 12 * this.#slowMs(second);
+    this.#judgeLater(excusedUntilMs, `${second.name} could have been closed`);
+  }
+
+  #judgeLater(excusedUntilMs: number, why: string): void {
     this.#check?.();
+    this.#check = null;
+    if (excusedUntilMs === Number.POSITIVE_INFINITY) return;
     if (this.#nowMs < excusedUntilMs) {
       this.#check = this.#world.timeline.after(excusedUntilMs - this.#nowMs + 1, () => this.changed());
       return;
     }
-    this.#check = null;
-    this.#violated('S1', `both hosts take writes, and ${second.name} could have been closed`);
+    this.#violated('S1', `both hosts take writes, and ${why}`);
   }
 
   #slowMs(host: SimHost): number {
@@ -367,7 +391,7 @@ function fitsRoles(step: Step, active: string): boolean {
     case 'hook':
     case 'await-lease':
     case 'clear-flag':
-      throw new Error(`no comparing call is simulated: ${step.do}`);
+      throw new Error(`a server alone does not do the step ${step.do}`);
     default:
       return step satisfies never;
   }

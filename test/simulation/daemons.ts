@@ -2,6 +2,7 @@
 // clock. Nothing here decides anything.
 
 import { AgentPairs } from '../../src/agent-pairs.ts';
+import type { AgentMemory } from '../../src/core/agent-memory.ts';
 import type { Policy } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { RunHook } from '../../src/core/hook.ts';
@@ -37,6 +38,7 @@ export interface DaemonParts {
   readonly openServer: (host: Host, onStep: SimServerParts['onStep']) => SimServer;
   readonly openFence: (host: Host) => SimFence;
   readonly runHook: RunHook;
+  readonly memory: AgentMemory;
   readonly policy: Policy;
   readonly tell: (level: string, text: string) => void;
   readonly onStep: (step: Step) => void;
@@ -118,12 +120,6 @@ async function runAgent(parts: DaemonParts): Promise<void> {
   const { life, store } = parts;
   const log = logOf(parts);
   const { stop } = life;
-  const fences = new Map<Host, SimFence>();
-  const fenceFor = (host: Host) => {
-    const known = fences.get(host) ?? parts.openFence(host);
-    fences.set(host, known);
-    return known;
-  };
   const pairs = new AgentPairs({
     store,
     openServer: (host) => parts.openServer(host, parts.onStep),
@@ -137,7 +133,8 @@ async function runAgent(parts: DaemonParts): Promise<void> {
     intervalMs: INTERVAL_MS,
     roundDeadlineMs: AGENT_DEADLINE_MS,
     stop,
-    fenceFor,
+    openFence: parts.openFence,
+    memory: parts.memory,
     runHook: parts.runHook,
     quiet,
   });

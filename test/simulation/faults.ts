@@ -2,6 +2,7 @@
 
 import { REDIS } from './board.ts';
 import type { Chance } from './chance.ts';
+import type { Process } from './process.ts';
 import type { World } from './world.ts';
 
 /** Begins a fault now; the returned function ends it. null: it does not apply at this moment. */
@@ -39,6 +40,14 @@ export const FAULTS = {
   'party isolated': { minMs: 500, maxMs: 20_000, begin: isolates },
   'short silence': { minMs: 50, maxMs: 850, begin: silence },
   'slow network': { minMs: 2_000, maxMs: 20_000, begin: slowNetwork },
+  'host is paused': { minMs: 500, maxMs: 25_000, begin: pausesHost },
+  'global read lock': { minMs: 500, maxMs: 12_000, begin: locksAll },
+  'host is replaced': { minMs: 3_000, maxMs: 20_000, begin: replaces },
+  'one link lags': { minMs: 2_000, maxMs: 20_000, begin: lagsLink },
+  'daemon stops cleanly': { minMs: 1_000, maxMs: 20_000, begin: stopsDaemon },
+  'agents stop cleanly': { minMs: 6_000, maxMs: 30_000, begin: stopsAgents },
+  'operator switches over': { minMs: 0, maxMs: 0, begin: switchesOver },
+  'operator pauses': { minMs: 2_000, maxMs: 30_000, begin: pauses },
 } as const satisfies Readonly<Record<string, Omit<Fault, 'name'>>>;
 
 export type FaultName = keyof typeof FAULTS;
@@ -47,6 +56,7 @@ export type FaultName = keyof typeof FAULTS;
 export const HARMLESS: readonly FaultName[] = [
   'daemon crashes',
   'daemon freezes',
+  'daemon stops cleanly',
   'daemon clock jumps',
   'daemon loses redis',
   'redis down',
@@ -55,7 +65,12 @@ export const HARMLESS: readonly FaultName[] = [
   'messages misbehave',
 ];
 
+/** Only where a server has a row, or would be held to be another one. */
+export const GUARDED_ONLY: readonly FaultName[] = ['host is replaced', 'agents stop cleanly'];
+
 const OPERATOR_RETRY_MS = 500;
+/** So long after it woke a paused machine is told the right time. */
+const CLOCK_MENDED_MS: readonly [number, number] = [500, 20_000];
 
 export interface FaultPlan {
   readonly kinds: readonly FaultName[];
@@ -125,6 +140,125 @@ function freezesHost(world: World, chance: Chance): (() => void) | null {
   if (host.state !== 'up') return null;
   host.freeze();
   return () => host.thaw();
+}
+
+/** A virtual machine: its clock stands still meanwhile, and somebody sets it later. */
+function pausesHost(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  host.freeze('machine');
+  const sinceMs = world.timeline.nowMs;
+  return () => {
+    if (host.frozen !== 'machine') return;
+    const pausedMs = world.timeline.nowMs - sinceMs;
+    host.thaw();
+    world.timeline.after(chance.between(...CLOCK_MENDED_MS), () => {
+      world.tell(host.name, 'its clock is told the right time');
+      host.jump(pausedMs);
+    });
+  };
+}
+
+function locksAll(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up') return null;
+  const { boot } = host;
+  host.lockForReading(1);
+  return () => {
+    if (host.boot === boot) host.lockForReading(-1);
+  };
+}
+
+/** Another server with a copy of its data answers at its address. An operator looks at it, and says that it is the member from now on. */
+function replaces(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state === 'down') return null;
+  host.die(true);
+  const { boot } = host;
+  return () => {
+    if (host.boot !== boot) return;
+    host.uuid = `${host.uuid}'`;
+    world.tell(host.name, 'is another server from now on');
+    host.restart();
+    const rejoin = () => {
+      if (host.uuid !== uuid) return;
+      void world.rejoin(host).then((done) => {
+        if (done) world.tell(host.name, 'is the member from now on, says its operator');
+        else world.timeline.after(OPERATOR_RETRY_MS, rejoin);
+      });
+      world.timeline.stir();
+    };
+    const { uuid } = host;
+    world.timeline.after(chance.between(500, 10_000), rejoin);
+  };
+}
+
+/** What goes one way between two of them takes seconds: a renewal that comes late, a decision that is read late. */
+function lagsLink(world: World, chance: Chance): () => void {
+  const { name } = chance.pick(world.processes);
+  const to = chance.pick(['A', 'B', REDIS]);
+  const lagMs = chance.pick([300, 1_000, 2_500, 5_000]);
+  const [from, towards] = chance.happens(0.5) ? [name, to] : [to, name];
+  world.tell('network', `${from} -> ${towards} takes up to ${lagMs} ms`);
+  world.network.lag(from, towards, lagMs);
+  return () => {
+    world.network.lag(from, towards, 0);
+    world.tell('network', `${from} -> ${towards} is fast again`);
+  };
+}
+
+function stopsDaemon(world: World, chance: Chance): (() => void) | null {
+  return stopsAll(world, [chance.pick(world.breakable)]);
+}
+
+/** A maintenance of the managers: each is stopped cleanly, one after the other within seconds. */
+function stopsAgents(world: World, chance: Chance): (() => void) | null {
+  const agents = world.processesOf('agent');
+  const [first, ...rest] = agents;
+  if (first === undefined) return null;
+  for (const agent of rest) {
+    world.timeline.after(chance.between(0, 4_000), () => {
+      world.tell(agent.name, 'is stopped');
+      agent.stop();
+    });
+  }
+  return stopsAll(world, agents, [first]);
+}
+
+function stopsAll(world: World, all: readonly Process[], now = all): (() => void) | null {
+  if (now.some(({ state }) => state === 'down')) return null;
+  for (const process of now) {
+    world.tell(process.name, 'is stopped');
+    process.stop();
+  }
+  return () => {
+    for (const process of all) {
+      // systemd kills what does not end.
+      process.crash();
+      world.tell(process.name, 'starts');
+      process.start();
+    }
+    world.watcher.changed();
+  };
+}
+
+function switchesOver(world: World): () => void {
+  void world.switchOver().then((to) => {
+    if (to !== null) world.tell('operator', `asks for a switchover to ${to.name}`);
+  });
+  world.timeline.stir();
+  return () => {};
+}
+
+function pauses(world: World): (() => void) | null {
+  void world.pause(true);
+  world.tell('operator', 'pauses');
+  world.timeline.stir();
+  return () => {
+    void world.pause(false);
+    world.tell('operator', 'resumes');
+    world.timeline.stir();
+  };
 }
 
 function lags(world: World, chance: Chance): () => void {
@@ -227,7 +361,7 @@ function jumpsHost(world: World, chance: Chance): () => void {
 }
 
 function crashes(world: World, chance: Chance): (() => void) | null {
-  const process = chance.pick(world.processes);
+  const process = chance.pick(world.breakable);
   if (process.state === 'down') return null;
   process.crash();
   world.tell(process.name, 'crashes');
@@ -240,7 +374,7 @@ function crashes(world: World, chance: Chance): (() => void) | null {
 }
 
 function freezesDaemon(world: World, chance: Chance): (() => void) | null {
-  const process = chance.pick(world.processes);
+  const process = chance.pick(world.breakable);
   if (process.state !== 'up') return null;
   process.freeze();
   world.tell(process.name, 'is frozen');

@@ -18,6 +18,7 @@ export class Network {
   readonly #chance: Chance;
   readonly #cuts = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting[]>();
+  readonly #lags = new Map<string, number>();
   /** Called after every change of a link. */
   onChange: () => void = () => {};
   /** More latency for everybody, milliseconds. */
@@ -42,8 +43,16 @@ export class Network {
     return this.#chance.between(LATENCY_MS[0], LATENCY_MS[1]) + this.#chance.next() * this.slowMs;
   }
 
+  /** What goes this way takes up to so much longer; 0: no more. */
+  lag(from: string, to: string, ms: number): void {
+    if (ms === 0) this.#lags.delete(key(from, to));
+    else this.#lags.set(key(from, to), ms);
+  }
+
   send(from: string, to: string, act: () => void): void {
-    this.#timeline.after(this.latencyMs(), () => this.#arrive(key(from, to), act));
+    const lagMs = this.#lags.get(key(from, to)) ?? 0;
+    const moreMs = lagMs === 0 ? 0 : this.#chance.next() * lagMs;
+    this.#timeline.after(this.latencyMs() + moreMs, () => this.#arrive(key(from, to), act));
   }
 
   /** Cuts may overlap; each is healed once. */

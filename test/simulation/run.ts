@@ -1,10 +1,10 @@
 // One run: a seed makes an installation and a plan of faults, the faults come and go, all is healed, and then it must converge.
 // Comes from cli.ts and the tests; world.ts is what runs, faults.ts what breaks, checkers.ts what judges.
 
-import { NO_SAFETY } from '../../src/core/decision.ts';
+import { NO_SAFETY, type Policy } from '../../src/core/decision.ts';
 import { Chance } from './chance.ts';
 import { Checkers, type Violation } from './checkers.ts';
-import { FAULTS, type FaultName, type FaultPlan, Faults, HARMLESS } from './faults.ts';
+import { FAULTS, type FaultName, type FaultPlan, Faults, GUARDED_ONLY, HARMLESS } from './faults.ts';
 import { World, type WorldOptions } from './world.ts';
 
 const SLICE_MS = 500;
@@ -16,6 +16,8 @@ const LEVEL_WITHIN_MS = 90_000;
 /** The design's budget at the defaults of one second, with room for a slice of this loop. */
 const DEAD_BUDGET_MS = 1_000;
 const SILENT_BUDGET_MS = 4_500;
+const LEASE_BUDGET_MS = 4_500;
+const ARMED_WITHIN_MS = 30_000;
 
 export interface Outcome {
   readonly seed: string;
@@ -61,6 +63,8 @@ export async function runSeed(seed: string, { debug = false }: RunOptions = {}):
     while (timeline.nowMs < endMs && !over() && !enough()) await timeline.run(timeline.nowMs + SLICE_MS);
   };
 
+  // L3 is promised for one agent at a time.
+  if (plan.kind === 'harmless') world.spare('agent-1');
   world.begin();
   await runFor(SETTLE_FIRST_MS);
   const faults = new Faults(world, chance.stream('faults'), plan.faults);
@@ -93,6 +97,11 @@ async function failOnce(
   runFor: (ms: number, enough?: () => boolean) => Promise<void>,
 ): Promise<void> {
   const { a, b, timeline } = world;
+  const { fencing, leaseMs } = world.options.policy;
+  if (fencing === 'lease') await runFor(ARMED_WITHIN_MS, () => checkers.notConverged() === null);
+  // What it is at rest it is also when the failure comes.
+  const unready = checkers.notConverged();
+  if (unready !== null) checkers.violated('L2', `${timeline.nowMs} ms after the start: ${unready}`);
   if (chance.happens(0.5)) {
     b.replica.stop({ io: false, sql: true });
     world.tell('B', 'its operator stops SQL');
@@ -102,8 +111,11 @@ async function failOnce(
   if (manner === 'freezes') a.freeze();
   else a.die(manner === 'loses power');
   const failedMs = timeline.nowMs;
+  const cameUpReadOnly = world.wholeBoard().lives.get(a.host)?.cameUpReadOnly === true;
   const drainMs = 2 * b.replica.relay.length * world.options.style.applyMs;
-  await runFor((manner === 'dies' ? DEAD_BUDGET_MS : SILENT_BUDGET_MS) + drainMs, () => b.takesWrites);
+  const isKnownDead = manner === 'dies' && (fencing === 'none' || cameUpReadOnly);
+  const silentMs = fencing === 'none' ? SILENT_BUDGET_MS : leaseMs + LEASE_BUDGET_MS;
+  await runFor((isKnownDead ? DEAD_BUDGET_MS : silentMs) + drainMs, () => b.takesWrites);
   if (!b.takesWrites)
     checkers.violated('L1', `A ${manner}, and ${timeline.nowMs - failedMs} ms later B does not take writes`);
   await runFor(chance.between(0, 20_000));
@@ -145,11 +157,13 @@ async function converge(
 
 function planOf(chance: Chance): Plan {
   const kind = chance.pick(['storm', 'storm', 'storm', 'storm', 'storm', 'harmless', 'blips', 'single'] as const);
+  const guarded = chance.happens(0.7);
   const gtid = chance.happens(0.6);
   const world: WorldOptions = {
     monitors: chance.pick([1, 1, 2]),
     identifies: chance.pick([1, 1, 2]),
-    agents: chance.pick([1, 1, 2, 2, 3]),
+    // L1 and L3 are promised for a lease that several agents renew.
+    agents: guarded ? chance.pick(kind === 'storm' ? [1, 2, 2, 2, 3] : [2, 3]) : chance.pick([1, 1, 2, 2, 3]),
     style: {
       gtid,
       sharedDomain: gtid && chance.happens(0.4),
@@ -158,20 +172,33 @@ function planOf(chance: Chance): Plan {
       applyMs: chance.between(0.5, 5),
     },
     blocking: chance.happens(0.3),
-    policy: { ...NO_SAFETY, drainTimeoutSec: chance.happens(0.15) ? chance.pick([1, 5]) : null },
-    hookWorks: false,
+    policy: policyOf(guarded, chance),
+    hookWorks: chance.happens(0.5),
     clients: chance.pick([1, 2, 4]),
     stubborn: chance.happens(0.7),
     writeEveryMs: chance.between(50, 300),
   };
-  return { kind, world, faults: faultsOf(kind, chance), faultsMs: chance.between(30_000, 150_000) };
+  return { kind, world, faults: faultsOf(kind, guarded, chance), faultsMs: chance.between(30_000, 150_000) };
+}
+
+function policyOf(guarded: boolean, chance: Chance): Policy {
+  const drainTimeoutSec = chance.happens(0.15) ? chance.pick([1, 5]) : null;
+  if (!guarded) return { ...NO_SAFETY, drainTimeoutSec };
+  return {
+    drainTimeoutSec,
+    fencing: 'lease',
+    leaseMs: chance.pick([3_000, 3_000, 4_000, 6_000]),
+    leaseAgents: chance.pick([2, 2, 2, 1]),
+    onUnreachable: chance.pick(['wait', 'wait', 'wait', 'promote']),
+    fenceHook: chance.happens(0.2) ? '/fence-hook' : null,
+  };
 }
 
 /** Each run has faults of a few kinds only: with all of them at once nothing ever comes to its end, and little is tried. */
-function faultsOf(kind: Plan['kind'], chance: Chance): FaultPlan {
+function faultsOf(kind: Plan['kind'], guarded: boolean, chance: Chance): FaultPlan {
   if (kind === 'single') return { kinds: [], leastGapMs: 0, meanGapMs: 0, most: 0 };
   if (kind === 'blips') return { kinds: ['short silence'], leastGapMs: 5_000, meanGapMs: 3_000, most: 1 };
-  const all = kind === 'harmless' ? HARMLESS : allFaults();
+  const all = kind === 'harmless' ? HARMLESS : allFaults().filter((name) => guarded || !GUARDED_ONLY.includes(name));
   const kinds = all.filter((name) => chance.happens(name.startsWith('host') ? 0.6 : 0.3));
   return {
     kinds: kinds.length === 0 ? [chance.pick(all)] : kinds,

@@ -2,11 +2,15 @@
 // breaks it, checkers.ts judges it, run.ts does one after the other.
 
 import { createHash } from 'node:crypto';
-import type { Board, Policy } from '../../src/core/decision.ts';
+import type { AgentMemory, RememberedPair } from '../../src/core/agent-memory.ts';
+import { type Board, NO_TERMS, type Policy } from '../../src/core/decision.ts';
 import type { HookOrder, HookResult } from '../../src/core/hook.ts';
 import type { Pair } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
-import { decodeEpoch, decodeReport, decodeRoles } from '../../src/store/wire-decisions.ts';
+import { lifeOfNewMember } from '../../src/core/stranger.ts';
+import type { Store } from '../../src/store/store.ts';
+import { boardOf } from '../../src/store/wire.ts';
+import { decodeEpoch, decodeRoles } from '../../src/store/wire-decisions.ts';
 import { keysOf } from '../../src/store/wire-keys.ts';
 import { aPair } from '../support/build.ts';
 import { SimRedis } from './board.ts';
@@ -49,6 +53,8 @@ export interface Watcher extends CallWatcher {
 }
 
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
+const REQUEST_EXPIRES_MS = 10_000;
+const SWITCHOVER_WITHIN_SEC = 10;
 const STORY_LINES = 20_000;
 const WALL_MS = Date.UTC(2026, 0, 1);
 
@@ -75,6 +81,9 @@ export class World {
   };
   readonly #chance: Chance;
   readonly #hash = createHash('sha256');
+  /** An operator's own way to the board, which no link is in the way of. */
+  readonly #operator: Store;
+  readonly #spared = new Set<string>();
   #writes = 0;
   #debug = false;
 
@@ -83,6 +92,7 @@ export class World {
     this.#chance = chance;
     this.network = new Network(this.timeline, chance.stream('network'));
     this.redis = new SimRedis(this.timeline, this.network, chance.stream('redis'));
+    this.#operator = this.redis.memory.store({ topic: TOPIC });
     this.a = this.#newHost('A', 1);
     this.b = this.#newHost('B', 2);
     this.a.replicateFrom(this.b);
@@ -121,19 +131,79 @@ export class World {
     return this.hosts.find(({ host }) => host === address) ?? null;
   }
 
+  /** No fault of its own befalls this process. */
+  spare(name: string): void {
+    this.#spared.add(name);
+  }
+
+  /** Those that a fault may befall. */
+  get breakable(): readonly Process[] {
+    return this.processes.filter(({ name }) => !this.#spared.has(name));
+  }
+
   processesOf(role: Role): readonly Process[] {
     return this.processes.filter(({ name }) => name.startsWith(role));
   }
 
   /** What stands on the board, whether anybody can read it or not. */
-  board(): Pick<Board, 'roles' | 'epoch' | 'report'> {
+  board(): Pick<Board, 'roles' | 'epoch' | 'terms'> {
     const { memory } = this.redis;
     const keys = keysOf(this.pair.uniqsign);
-    return {
-      roles: decodeRoles(memory.fields(keys.mode)).value,
-      epoch: decodeEpoch(memory.fields(keys.epoch)).value?.epoch ?? null,
-      report: decodeReport(memory.fields(keys.report)).value,
+    const decided = decodeEpoch(memory.fields(keys.epoch)).value;
+    const roles = decided?.roles ?? decodeRoles(memory.fields(keys.mode)).value;
+    return { roles, epoch: decided?.epoch ?? null, terms: decided?.terms ?? NO_TERMS };
+  }
+
+  /** All of it, for who looks seldom. */
+  wholeBoard(): Board {
+    const { memory } = this.redis;
+    const keys = keysOf(this.pair.uniqsign);
+    const lives = this.hosts.map(({ host }) => [host, memory.fields(keys.life(host))] as const);
+    const raw = {
+      mode: memory.fields(keys.mode),
+      epoch: memory.fields(keys.epoch),
+      report: memory.fields(keys.report),
+      policy: memory.fields(keys.policy),
+      opened: memory.strings.get(keys.opened) ?? null,
+      topic: null,
+      divergence: memory.fields(keys.divergence),
+      request: memory.fields(keys.request),
+      pause: memory.fields(keys.pause),
+      unfenced: memory.text(keys.unfenced),
+      lives: new Map(lives),
     };
+    return boardOf(this.pair.uniqsign, raw, (_, { value }) => value);
+  }
+
+  /** What an operator says about another server behind a member's address; false: not now. */
+  async rejoin(host: SimHost): Promise<boolean> {
+    const { epoch } = await this.#operator.board(this.pair.uniqsign);
+    if (epoch === null || !this.redis.up) return false;
+    return await this.#operator.putLife(this.pair.uniqsign, epoch, host.host, lifeOfNewMember(host.facts().boot));
+  }
+
+  /** An operator asks for a switchover to whoever is not the active; null: there is nobody to ask. */
+  async switchOver(): Promise<SimHost | null> {
+    const { epoch, roles } = await this.#operator.board(this.pair.uniqsign);
+    if (epoch === null || roles === null || !this.redis.up) return null;
+    const atMs = this.#wallMs();
+    const asked = await this.#operator.putRequest(this.pair.uniqsign, {
+      id: this.#chance.id(),
+      kind: 'switchover',
+      to: roles.passive,
+      by: 'operator',
+      epoch,
+      atMs,
+      expiresMs: atMs + REQUEST_EXPIRES_MS,
+      withinSec: SWITCHOVER_WITHIN_SEC,
+      refused: null,
+    });
+    return asked ? this.hostOf(roles.passive) : null;
+  }
+
+  async pause(on: boolean): Promise<void> {
+    const pause = on ? { by: 'operator', atMs: this.#wallMs(), untilMs: null } : null;
+    await this.#operator.putPause(this.pair.uniqsign, pause);
   }
 
   nextWriteId(): number {
@@ -180,6 +250,7 @@ export class World {
   }
 
   #newProcess(role: Role, name: string): Process {
+    const memory = memoryOf();
     let store = null as ReturnType<SimRedis['storeFor']> | null;
     const process: Process = new Process({
       name,
@@ -201,6 +272,7 @@ export class World {
               network: this.network,
               connectTimeoutMs: CONNECT_TIMEOUT_MS,
             }),
+          memory,
           runHook: (order) => this.#runHook(life, order),
           policy: this.options.policy,
           tell: (level, text) => {
@@ -259,4 +331,14 @@ export class World {
   #wallMs(): number {
     return WALL_MS + this.timeline.nowMs;
   }
+}
+
+/** An agent's small file, which outlives its process. */
+function memoryOf(): AgentMemory {
+  const known = new Map<string, RememberedPair>();
+  return {
+    pairs: () => [...known.values()],
+    remember: (pair) => known.set(pair.uniqsign, pair),
+    forget: (uniqsign) => known.delete(uniqsign),
+  };
 }

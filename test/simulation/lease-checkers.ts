@@ -1,0 +1,141 @@
+// What a pair with a lease promises besides (design, *Promises*, in the wording for async with a lease): who may still be open beside a new
+// active, and that no call of an old epoch does anything. Part of checkers.ts; it knows nothing of how the promises are kept.
+
+import type { Call } from '../../src/core/call.ts';
+import { isArmed } from '../../src/core/host-row.ts';
+import type { Epoch } from '../../src/core/pair.ts';
+import type { SimHost } from './host.ts';
+import type { World } from './world.ts';
+
+/** After a thaw: measured 2 to 58 ms, mostly one statement for each connection. */
+const THAW_MS = 100;
+/** The EVENT comes every second, and takes a moment. */
+const EVENT_MS = 1_050;
+
+type Violated = (promise: 'S1' | 'S3', what: string) => void;
+
+export class LeaseCheckers {
+  readonly #world: World;
+  readonly #violated: Violated;
+  /** The highest epoch for which anything was done on this server. */
+  readonly #known = new Map<string, Epoch>();
+  /** What each number stood for when a host was opened under it. */
+  readonly #openedUnder = new Map<number, Epoch>();
+  readonly #lastOpened = new Map<SimHost, Epoch>();
+  readonly #wasLockedMs = new Map<SimHost, number>();
+  /** Until when its clock may have fooled it after it was set back: for ever, until it is set going again. */
+  readonly #fooledUntilMs = new Map<SimHost, number>();
+  readonly #clockBackMs = new Map<SimHost, number>();
+
+  constructor(world: World, violated: Violated) {
+    this.#world = world;
+    this.#violated = violated;
+  }
+
+  changed(): void {
+    for (const host of this.#world.hosts) {
+      if (host.isLocked) this.#wasLockedMs.set(host, this.#nowMs);
+      if (host.clockBackMs > (this.#clockBackMs.get(host) ?? Number.NEGATIVE_INFINITY)) {
+        this.#clockBackMs.set(host, host.clockBackMs);
+        // A pause has its own excuse: there the EVENT goes on where it stood.
+        if (host.clockBackMs !== host.upSinceMs) this.#fooledUntilMs.set(host, Number.POSITIVE_INFINITY);
+      }
+    }
+  }
+
+  /** S3: a component that acts on an old epoch changes nothing. */
+  callActs(call: Call, host: SimHost): void {
+    const { epoch } = call;
+    // Another server behind the address knows nothing yet.
+    const server = `${host.name} ${host.uuid}`;
+    const known = this.#known.get(server);
+    if (known !== undefined && isOlder(epoch, known)) {
+      this.#violated('S3', `${call.do} of decision ${name(epoch)} acts on ${host.name}, which knew ${name(known)}`);
+    }
+    this.#known.set(server, epoch);
+    if (call.do === 'open' || call.do === 'renew') {
+      // The call has set the EVENT going and cut the lease.
+      if (this.#fooledUntilMs.has(host)) this.#fooledUntilMs.set(host, this.#nowMs + call.leaseMs + 2 * EVENT_MS);
+    }
+    if (call.do === 'open' && host.readOnly) this.#checkOrder(epoch, host);
+  }
+
+  /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */
+  excuse(): { readonly second: SimHost; readonly untilMs: number } | null {
+    const [a, b] = this.#world.hosts;
+    const second = (this.#lastOpened.get(a)?.number ?? 0) < (this.#lastOpened.get(b)?.number ?? 0) ? a : b;
+    return { second, untilMs: this.#excusedUntilMs(second) };
+  }
+
+  /** null: the lease is as it should be at rest. */
+  notAtRest(): string | null {
+    const { policy, agents } = this.#world.options;
+    const board = this.#world.wholeBoard();
+    const writer = this.#world.hosts.find(({ takesWrites }) => takesWrites);
+    const row = writer?.schema.row;
+    if (writer === undefined || row == null) return 'the active has no row';
+    if (row.opened?.number !== board.epoch?.number || row.opened?.id !== board.epoch?.id) {
+      return `${writer.name} was opened by decision ${row.opened?.number}, and the board says ${board.epoch?.number}`;
+    }
+    if (board.announced?.active !== writer.host) return 'the contract’s keys name another active';
+    const enough = agents >= policy.leaseAgents;
+    if (enough && board.terms.lease !== 'finite') return 'the pair is not armed';
+    if (enough && board.unfenced !== false) return 'the board still says unfenced';
+    if (!enough && (row.lease.kind !== 'endless' || board.unfenced === false)) return 'the pair counts as armed';
+    if (!enough) return null;
+    if (row.lease.kind !== 'finite') return `the lease of ${writer.name} is ${row.lease.kind}`;
+    const flagged = this.#world.hosts.find(({ schema }) => schema.row?.unfenced !== false);
+    if (flagged !== undefined) return `the row of ${flagged.name} still says unfenced`;
+    return isArmed(row) ? null : `the EVENT of ${writer.name} does not tick`;
+  }
+
+  /** S3: numbers only rise, and each stands for one decision. */
+  #checkOrder(epoch: Epoch, host: SimHost): void {
+    const other = this.#world.other(host);
+    const beside = this.#lastOpened.get(other);
+    if (beside !== undefined && isOlder(epoch, beside)) {
+      this.#violated('S3', `${host.name} is opened by decision ${name(epoch)}, after ${other.name} by ${name(beside)}`);
+    }
+    const same = this.#openedUnder.get(epoch.number);
+    if (same !== undefined && isOlder(epoch, same)) {
+      this.#violated('S3', `${name(epoch)} opens ${host.name}, and ${name(same)} has opened a host before`);
+    }
+    this.#openedUnder.set(epoch.number, epoch);
+    this.#lastOpened.set(host, epoch);
+  }
+
+  #excusedUntilMs(host: SimHost): number {
+    const { leaseMs, onUnreachable } = this.#world.options.policy;
+    const row = host.schema.row;
+    // The operator said to go on beside a host of which nobody knows whether it takes writes.
+    if (onUnreachable === 'promote' && !this.#wasArmed(host)) return Number.POSITIVE_INFINITY;
+    // Its own machine's row is gone: no promise is made for another server.
+    if (row === null) return Number.POSITIVE_INFINITY;
+    const thawedMs = host.frozen === null ? Number.NEGATIVE_INFINITY : host.upSinceMs;
+    const lockedMs = this.#wasLockedMs.get(host) ?? Number.NEGATIVE_INFINITY;
+    return Math.max(
+      thawedMs + (host.frozen === 'machine' ? leaseMs + EVENT_MS : THAW_MS),
+      host.isLocked ? Number.POSITIVE_INFINITY : lockedMs + EVENT_MS,
+      this.#fooledUntilMs.get(host) ?? Number.NEGATIVE_INFINITY,
+    );
+  }
+
+  #wasArmed(host: SimHost): boolean {
+    const board = this.#world.wholeBoard();
+    return board.unfenced === false && board.lives.get(host.host)?.armed === true;
+  }
+
+  get #nowMs(): number {
+    return this.#world.timeline.nowMs;
+  }
+}
+
+function isOlder(one: Epoch, other: Epoch): boolean {
+  return (
+    one.number < other.number || (one.number === other.number && !(one.id === other.id && one.active === other.active))
+  );
+}
+
+function name({ number, id, active }: Epoch): string {
+  return `${number} (${id.slice(0, 6)}, ${active})`;
+}
