@@ -66,6 +66,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
       tryTimes,
       intervalMs,
       connectTimeoutMs: pair.access.connectTimeoutMs,
+      wantRow: pair.policy.fencing === 'lease',
       primary,
       secondary,
       store,

@@ -2,8 +2,17 @@
 // Comes from ops/supervise.ts; goes on to mysql/server.ts `probe` and store/redis.ts `putSighting`; src/identify.ts is woken.
 
 import { FRESH_MS, judge } from './core/death.ts';
+import { type HostRow, isArmed } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
-import { type Evidence, type Facts, isAlive, type Observation, type Seen, type SeenFacts } from './core/observation.ts';
+import {
+  type Evidence,
+  type Facts,
+  isAlive,
+  type Observation,
+  type Seen,
+  type SeenFacts,
+  type SeenRow,
+} from './core/observation.ts';
 import { type Host, otherHost, type Pair } from './core/pair.ts';
 import { replicatesFrom } from './core/source.ts';
 import { type Ear, hearingWindowMs, hears, heartbeatAdvice, listen } from './core/witness.ts';
@@ -32,6 +41,8 @@ export interface MonitorParts {
   /** How often it looks, and how long a silent host takes: so others know when to expect its next word. */
   readonly intervalMs: number;
   readonly connectTimeoutMs: number;
+  /** A safety is on, so the servers' rows are wanted, also where none was when the connection was opened. */
+  readonly wantRow: boolean;
   readonly primary: Server;
   readonly secondary: Server;
   readonly store: Store;
@@ -238,9 +249,9 @@ function ioRuns({ evidence }: Look): boolean {
   return evidence.kind === 'answered' && evidence.facts.replication?.io === 'Yes';
 }
 
-async function look({ clock }: MonitorParts, server: Server): Promise<Look> {
+async function look({ clock, wantRow }: MonitorParts, server: Server): Promise<Look> {
   const beganMs = clock.monotonic();
-  const evidence = await server.probe();
+  const evidence = await server.probe({ row: wantRow });
   const endedMs = clock.monotonic();
   const { host, connectionBroke } = server;
   return { host, evidence, atMs: clock.wall(), endedMs, connectionBroke, tookMs: endedMs - beganMs };
@@ -278,7 +289,7 @@ function asSeen(evidence: Evidence, beside: Beside): Seen {
 
 function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
   const { readOnly, connections, replication, boot } = facts;
-  const row = null;
+  const row = seenRow(facts.row);
   if (replication === null) {
     return { readOnly, connections, replicationOk: false, delaySec: 0, io: null, sql: null, hearing: null, boot, row };
   }
@@ -295,6 +306,12 @@ function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
     boot,
     row,
   };
+}
+
+function seenRow(row: HostRow | null): SeenRow | null {
+  if (row === null) return null;
+  const { epoch, opened, unfenced, lease } = row;
+  return { epoch, opened, unfenced, lease: lease.kind, armed: isArmed(row) };
 }
 
 /** One clause that changes only when somebody should know: neither the number of connections nor seconds of delay are in it. */

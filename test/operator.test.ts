@@ -38,6 +38,7 @@ async function aPairInService(pacing: Partial<Pacing> = {}) {
     tryTimes: 2,
     intervalMs: 1_000,
     connectTimeoutMs: 1_000,
+    wantRow: false,
     primary: a,
     secondary: b,
     store,

@@ -45,6 +45,7 @@ function aWorld(
     tryTimes: 2,
     intervalMs: 1_000,
     connectTimeoutMs: 1_000,
+    wantRow: false,
     primary: a,
     secondary: b,
     store,

@@ -76,6 +76,7 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
         tryTimes: TRY_TIMES,
         intervalMs: INTERVAL_MS,
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
+        wantRow: parts.policy.fencing === 'lease',
         primary: open(pair.primary),
         secondary: open(pair.secondary),
         store,
