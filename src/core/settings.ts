@@ -193,7 +193,7 @@ export const MYSQL = {
   state_file: defaulted(
     absolutePath,
     '/var/lib/mmm-manager/agent-state.json',
-    'Where the agent remembers the pairs whose leases it renews, for a restart while Redis is away. Two agents on one machine need one each.',
+    'Where the agent remembers the pairs whose leases it renews, for a restart while Redis is away. Agents with one topic on one machine may share it.',
     '/var/lib/mmm-manager/agent-state.json',
   ),
 } satisfies Table;
