@@ -187,6 +187,7 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
       test('sees no life of a host that is none of the pair, nor garbage, which is told', async () => {
         await store.commitRoles(U, guarded(1), null, LEASE);
         await store.putLife(U, decision(1).epoch, '10.0.0.9:3308', LIFE);
+        await store.putReport(U, report({ ...decision(1).epoch, active: '10.0.0.9:3308' }));
         await store.putLife(U, decision(1).epoch, PRIMARY, LIFE);
         await bench.putHash(`${KEY}-${PRIMARY}-life`, { armed: 'perhaps' });
         expect((await store.board(U)).lives).toEqual(new Map());
@@ -250,6 +251,7 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
         expect(await store.board(U)).toEqual(before);
         expect(await store.agents(U)).toEqual([agent('db2')]);
         expect(await bench.members(`${KEY}-agents`)).toEqual(['db2']);
+        expect(await bench.string(`${KEY}-agent-db1`)).toBeNull();
       });
 
       test('commit what must be when they are the last, in the same step', async () => {

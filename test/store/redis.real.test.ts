@@ -201,6 +201,17 @@ describe('with a healthy Redis', () => {
     },
   );
 
+  test('nothing is left of agents that were killed', async () => {
+    const redis = client(server, PASSWORD);
+    await redis.flushall();
+    const { store } = open(server.host, { password: PASSWORD });
+    await store.putAgent(U, { ...AGENT, name: 'db2' });
+    await store.putAgent(U, AGENT);
+    const ttls = await Promise.all(['agents', 'agent-db1', 'agent-db2'].map((name) => redis.pttl(`${KEY}-${name}`)));
+    for (const ttl of ttls) expect(ttl).toBeGreaterThan(0);
+    expect(ttls[0]).toBeGreaterThanOrEqual(Math.max(...ttls.slice(1)) - 1);
+  });
+
   test('a life of the wrong type is named, wherever the roles come from', async () => {
     const redis = client(server, PASSWORD);
     await redis.flushall();
