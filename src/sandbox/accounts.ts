@@ -49,29 +49,29 @@ export function accountStatements(kind: 'mariadb' | 'mysql56'): readonly string[
   ];
 }
 
-export interface Question {
-  readonly port: number;
+/** A server of this machine: its port on 127.0.0.1, or its socket file, which reaches it in whatever network it lives. */
+export type Door = { readonly port: number } | { readonly socket: string };
+
+/** Over the socket root needs no password: the file is ours alone. */
+const LOCAL_ADMIN: Account = { user: ADMIN.user, password: '' };
+
+export type Question = Door & {
   readonly sql: string;
   readonly account?: Account;
   readonly database?: string;
   readonly timeoutMs?: number;
-}
+};
 
 export type Row = Readonly<Record<string, unknown>>;
 
 /** Asks on a connection of its own; its end is bounded, so that a frozen server costs the time-out and no more. */
-export async function ask({
-  port,
-  sql,
-  account = ADMIN,
-  database,
-  timeoutMs = 5_000,
-}: Question): Promise<readonly Row[]> {
+export async function ask({ sql, account, database, timeoutMs = 5_000, ...door }: Question): Promise<readonly Row[]> {
+  const isLocal = 'socket' in door;
+  const { user, password } = account ?? (isLocal ? LOCAL_ADMIN : ADMIN);
   const connection = await createConnection({
-    host: HOST,
-    port,
-    user: account.user,
-    password: account.password,
+    ...(isLocal ? { socketPath: door.socket } : { host: HOST, port: door.port }),
+    user,
+    password,
     connectTimeout: timeoutMs,
     supportBigNumbers: true,
     ...(database === undefined ? {} : { database }),

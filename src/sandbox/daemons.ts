@@ -70,6 +70,8 @@ function section(name: string, values: Readonly<Record<string, string>>): string
 
 export interface Daemon {
   readonly role: DaemonRole;
+  /** Its own among those of its role. */
+  readonly name: string;
   readonly program: Program;
   readonly logFile: string;
   /** The clean stop: gives up leadership, closes connections, exits 0. */
@@ -117,6 +119,7 @@ export async function startDaemon({
   });
   return {
     role,
+    name,
     program,
     logFile: outputFile,
     stop: () => program.stop(STOP_SIGNAL[role]),

@@ -6,7 +6,7 @@ import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MmmError } from '../core/errors.ts';
-import { ask } from './accounts.ts';
+import { ask, type Door } from './accounts.ts';
 import { type Program, startProgram } from './lifetime.ts';
 import { freePort } from './programs.ts';
 import { commonSettings, lastLines, type ServerKind, type ServerProgram, serverProgram, template } from './template.ts';
@@ -23,10 +23,19 @@ export interface MysqldOptions {
   /** Also the GTID domain on MariaDB; odd and even ones get different auto-increment values. */
   readonly serverId: number;
   readonly port?: number;
+  /** Where it lives when that is not our own 127.0.0.1; a port must be given then. */
+  readonly home?: Home;
   /** More lines for its my.cnf, which win over ours. */
   readonly extra?: readonly string[];
   /** Where the template is kept; by default in the system's temporary folder, for the next one to use. */
   readonly cacheDir?: string;
+}
+
+/** A network of its own, as a test makes one. */
+export interface Home {
+  readonly address: string;
+  /** The words before a command that is to run there; the process must keep its id. */
+  readonly within: readonly [string, ...string[]];
 }
 
 export interface Mysqld {
@@ -63,7 +72,7 @@ export async function startMysqld(options: MysqldOptions): Promise<Mysqld> {
     const port = options.port ?? (await freePort());
     await writeConfiguration(options, program, port);
     try {
-      return handle(options, program, port, await launch(options.dir, program, port));
+      return handle(options, program, port, await launch(options, program, port));
     } catch (error) {
       // Somebody else took the port between our look and the server's.
       if (options.port !== undefined || attempt === PORT_ATTEMPTS || !(await portWasTaken(options.dir))) throw error;
@@ -78,7 +87,7 @@ function handle(options: MysqldOptions, server: ServerProgram, port: number, fir
     kind: options.kind,
     dir: options.dir,
     serverId: options.serverId,
-    host: `127.0.0.1:${port}`,
+    host: `${addressOf(options)}:${port}`,
     port,
     socket: socketOf(options.dir),
     get pid() {
@@ -93,22 +102,23 @@ function handle(options: MysqldOptions, server: ServerProgram, port: number, fir
     thaw: () => running.signal('SIGCONT'),
     restart: async () => {
       await running.stop();
-      running = await launch(options.dir, server, port);
+      running = await launch(options, server, port);
     },
   };
 }
 
-async function launch(dir: string, server: ServerProgram, port: number): Promise<Program> {
+async function launch({ dir, home }: MysqldOptions, server: ServerProgram, port: number): Promise<Program> {
+  const [command = server.file, ...args] = [...(home?.within ?? []), server.file];
   const program = await startProgram({
-    command: server.file,
-    args: [`--defaults-file=${join(dir, 'my.cnf')}`, ...server.args],
+    command,
+    args: [...args, `--defaults-file=${join(dir, 'my.cnf')}`, ...server.args],
     outputFile: errorLog(dir),
     env: { ...process.env, ...server.env },
     cwd: dir,
   });
   const deadline = performance.now() + START_DEADLINE_MS;
   for (;;) {
-    if (await answers(port, dir)) return program;
+    if (await answers(home === undefined ? { port } : { socket: socketOf(dir) }, dir)) return program;
     if (!program.running) throw new MmmError('failed', `${server.file} ended at its start:\n${await endOfLog(dir)}`);
     if (performance.now() > deadline) {
       await program.kill();
@@ -119,14 +129,18 @@ async function launch(dir: string, server: ServerProgram, port: number): Promise
 }
 
 /** Ours, that is: a server of another sandbox may have taken the port, and its root has the same password. */
-async function answers(port: number, dir: string): Promise<boolean> {
+async function answers(door: Door, dir: string): Promise<boolean> {
   try {
-    const [row] = await ask({ port, sql: 'SELECT @@datadir AS datadir', timeoutMs: 1_000 });
+    const [row] = await ask({ ...door, sql: 'SELECT @@datadir AS datadir', timeoutMs: 1_000 });
     return String(row?.['datadir']).startsWith(join(dir, 'data'));
   } catch {
     // Not yet; the caller's deadline says when that is an error.
     return false;
   }
+}
+
+function addressOf({ home }: MysqldOptions): string {
+  return home?.address ?? '127.0.0.1';
 }
 
 function socketOf(dir: string): string {
@@ -159,8 +173,8 @@ async function writeConfiguration(options: MysqldOptions, program: ServerProgram
     `socket=${socket}`,
     `pid_file=${join(dir, 'server.pid')}`,
     `port=${port}`,
-    'bind_address=127.0.0.1',
-    'report_host=127.0.0.1',
+    `bind_address=${addressOf(options)}`,
+    `report_host=${addressOf(options)}`,
     `report_port=${port}`,
     'skip_name_resolve',
     // A host that comes back after a crash must not take writes before mmm has looked at it.

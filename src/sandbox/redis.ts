@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MmmError } from '../core/errors.ts';
 import { type Program, startProgram } from './lifetime.ts';
+import type { Home } from './mysqld.ts';
 import { freePort, needProgram } from './programs.ts';
 
 const START_DEADLINE_MS = 20_000;
@@ -14,6 +15,8 @@ const PORT_ATTEMPTS = 5;
 export interface RedisOptions {
   readonly dir: string;
   readonly port?: number;
+  /** Where it lives when that is not our own 127.0.0.1; a port must be given then. */
+  readonly home?: Home;
   readonly password?: string;
   /** IP:PORT of the Redis to replicate from. */
   readonly replicaOf?: string;
@@ -42,7 +45,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
     const port = options.port ?? (await freePort());
     await writeConfiguration(options, port);
     try {
-      return handle(dir, port, await launch(dir, port));
+      return handle(options, port, await launch(options, port));
     } catch (error) {
       // Somebody else took the port between our look and the server's.
       if (options.port !== undefined || attempt === PORT_ATTEMPTS || !(error instanceof PortTaken)) throw error;
@@ -50,10 +53,10 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   }
 }
 
-function handle(dir: string, port: number, first: Program): Redis {
+function handle(options: RedisOptions, port: number, first: Program): Redis {
   let running = first;
   return {
-    host: `127.0.0.1:${port}`,
+    host: `${options.home?.address ?? '127.0.0.1'}:${port}`,
     port,
     get pid() {
       return running.pid;
@@ -67,14 +70,17 @@ function handle(dir: string, port: number, first: Program): Redis {
     thaw: () => running.signal('SIGCONT'),
     restart: async () => {
       await running.stop();
-      running = await launch(dir, port);
+      running = await launch(options, port);
     },
   };
 }
 
-async function writeConfiguration({ dir, password, replicaOf, extra = [] }: RedisOptions, port: number): Promise<void> {
+async function writeConfiguration(
+  { dir, home, password, replicaOf, extra = [] }: RedisOptions,
+  port: number,
+): Promise<void> {
   const lines = [
-    'bind 127.0.0.1',
+    `bind ${home?.address ?? '127.0.0.1'}`,
     `port ${port}`,
     `dir ${dir}`,
     'daemonize no',
@@ -92,13 +98,15 @@ async function writeConfiguration({ dir, password, replicaOf, extra = [] }: Redi
 class PortTaken extends MmmError {}
 
 /** Up when its own log says so: whoever answers on the port may be somebody else. */
-async function launch(dir: string, port: number): Promise<Program> {
+async function launch({ dir, home }: RedisOptions, port: number): Promise<Program> {
   const log = join(dir, 'redis.log');
   // A restart writes on where the last one ended.
   const alreadyWritten = (await readFile(log, 'utf8').catch(() => '')).length;
+  const file = needProgram(['redis-server']);
+  const [command = file, ...args] = [...(home?.within ?? []), file];
   const program = await startProgram({
-    command: needProgram(['redis-server']),
-    args: [join(dir, 'redis.conf')],
+    command,
+    args: [...args, join(dir, 'redis.conf')],
     outputFile: log,
     cwd: dir,
   });

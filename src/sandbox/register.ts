@@ -1,7 +1,7 @@
 // What clients were told: every write that a server acknowledged, with its time, and afterwards where each of them is.
 // Filled by client.ts, read by run.ts. A write whose outcome is unknown never gets in here.
 
-import { ask } from './accounts.ts';
+import { ask, type Door } from './accounts.ts';
 
 export interface Acknowledged {
   readonly id: number;
@@ -64,19 +64,25 @@ export class Register {
   }
 
   /** Looks for every acknowledged write on the active, and for what is not there on the other host, if that can be asked. */
-  async accountFor(activePort: number, otherPort?: number): Promise<Accounts> {
-    const active = await idsOn(activePort);
-    const missing = this.#writes.map((write) => write.id).filter((id) => !active.has(id));
-    const other = otherPort === undefined || missing.length === 0 ? new Set<number>() : await idsOn(otherPort);
+  async accountFor(active: Door | number, other?: Door | number): Promise<Accounts> {
+    // What is acknowledged while we ask is not asked for.
+    const ids = this.#writes.map((write) => write.id);
+    const onActive = await this.#idsOn(active);
+    const missing = ids.filter((id) => !onActive.has(id));
+    const onOther = other === undefined || missing.length === 0 ? new Set<number>() : await this.#idsOn(other);
     return {
-      onActive: this.#writes.map((write) => write.id).filter((id) => active.has(id)),
-      onlyOnOther: missing.filter((id) => other.has(id)),
-      nowhere: missing.filter((id) => !other.has(id)),
+      onActive: ids.filter((id) => onActive.has(id)),
+      onlyOnOther: missing.filter((id) => onOther.has(id)),
+      nowhere: missing.filter((id) => !onOther.has(id)),
     };
   }
-}
 
-async function idsOn(port: number): Promise<ReadonlySet<number>> {
-  const rows = await ask({ port, sql: 'SELECT id FROM app.writes', timeoutMs: 20_000 });
-  return new Set(rows.map((row) => Number(row['id'])));
+  /** Rows of earlier clients, whose numbers are lower, are not asked for. */
+  async #idsOn(door: Door | number): Promise<ReadonlySet<number>> {
+    const lowest = this.#writes.reduce((least, { id }) => Math.min(least, id), Number.MAX_SAFE_INTEGER);
+    const where = typeof door === 'number' ? { port: door } : door;
+    const sql = `SELECT id FROM app.writes WHERE id >= ${lowest}`;
+    const rows = await ask({ ...where, sql, timeoutMs: 20_000 });
+    return new Set(rows.map((row) => Number(row['id'])));
+  }
 }

@@ -1,4 +1,4 @@
-// `mmm sandbox` from start to end: a real pair, Redis, the three daemons and an application; then the active is killed (or
+// `mmm sandbox` from start to end: a real pair with a lease, Redis, the daemons and an application; then the active is killed (or
 // frozen), and what followed is shown and judged. Comes from commands/sandbox.ts; watch.ts and register.ts gather the proof.
 
 import { randomUUID } from 'node:crypto';
@@ -12,6 +12,7 @@ import { type Client, startClient } from './client.ts';
 import {
   type ConfigurationFiles,
   type Daemon,
+  type DaemonLine,
   startDaemon,
   thisExecutable,
   writeConfigurationFiles,
@@ -35,6 +36,14 @@ const WRITES_BEFORE = 200;
 const STEADY_MS = 1_500;
 /** With --keep: a gap longer than this is worth a line. */
 const NEWSWORTHY_GAP_MS = 300;
+
+/** Two agents, so that the lease is armed. */
+const DAEMONS = [
+  ['monitor', 'monitor'],
+  ['identify', 'identify'],
+  ['agent', 'agent-1'],
+  ['agent', 'agent-2'],
+] as const;
 
 export interface SandboxOptions {
   /** undefined: MariaDB where it is installed, else the MySQL 5.6 of npm. */
@@ -116,10 +125,17 @@ async function start(dir: string, options: SandboxOptions, closing: (() => Promi
   );
 
   const uniqsign = randomUUID().replaceAll('-', '');
-  const files = await writeConfigurationFiles({ dir, tag: 'sandbox', uniqsign, ...hosts, redis: redis.host });
+  const files = await writeConfigurationFiles({
+    dir,
+    tag: 'sandbox',
+    uniqsign,
+    ...hosts,
+    redis: redis.host,
+    pair: { fencing: 'lease', on_unreachable: 'wait' },
+  });
   const daemons: Daemon[] = [];
-  for (const role of ['monitor', 'identify', 'agent'] as const) {
-    const daemon = await startDaemon({ role, files, dir, command: thisExecutable() });
+  for (const [role, name] of DAEMONS) {
+    const daemon = await startDaemon({ role, name, files, dir, command: thisExecutable() });
     closing.push(() => daemon.stop());
     daemons.push(daemon);
   }
@@ -142,10 +158,14 @@ async function failover(sandbox: Sandbox, options: SandboxOptions, closing: (() 
   const { pair, watch, clientHosts, daemons } = sandbox;
   const { a, b } = pair;
   const { print, freeze } = options;
-  const waitFor = (what: string, condition: () => boolean) => waitUntil(sandbox, what, condition);
+  const waitFor = (what: string, condition: () => boolean | Promise<boolean>) => waitUntil(sandbox, what, condition);
 
   await waitFor('A to be opened by mmm', () => watch.stateOf(a.port) === 'writable');
-  print('mmm opened A. Starting an application with 4 connections that writes numbered rows ...');
+  print('mmm opened A. Waiting until its lease is armed, so that A closes itself when nobody renews it ...');
+  await waitFor('the lease to be armed', async () =>
+    (await linesOf(daemons)).some((line) => line['event'] === 'armed'),
+  );
+  print('Armed. Starting an application with 4 connections that writes numbered rows ...');
   const client = startClient({ hosts: clientHosts });
   closing.push(() => client.stop());
   const { register } = client;
@@ -185,7 +205,7 @@ async function failover(sandbox: Sandbox, options: SandboxOptions, closing: (() 
     { afterMs: firstMs - killedMs, who: 'client', what: 'first write acknowledged by B' },
   ];
   const told = await Promise.all(
-    daemons.map(async (daemon) => momentsOf(daemon.role, await daemon.lines(), killedWallMs)),
+    daemons.map(async (daemon) => momentsOf(daemon.name, await daemon.lines(), killedWallMs)),
   );
   print(`\nMilliseconds since A was ${freeze ? 'frozen' : 'killed'}:`);
   print(timelineText([...own, ...told.flat()], wokenMs - killedMs, sandbox.names));
@@ -234,8 +254,8 @@ function verdictText(result: {
   if (freeze) {
     lines.push(
       wokenOpenMs > 0
-        ? `A woke up writable and was closed ${Math.round(wokenOpenMs)} ms later. Until then both took writes.`
-        : 'A was closed as soon as it woke up: never did both take writes.',
+        ? `A woke up writable and closed itself, or was closed, ${Math.round(wokenOpenMs)} ms later. Until then both took writes.`
+        : 'A, whose lease was over, was closed as soon as it woke up: never did both take writes.',
     );
   } else {
     lines.push('A came back read only. At no time did both take writes.');
@@ -250,7 +270,7 @@ function some(ids: readonly number[]): string {
 
 /** Until Ctrl-C, which ends everything by lifetime.ts: there is nothing to return to. */
 async function keepRunning(
-  { dir, pair, haproxy, files, daemons, clientHosts, names, redis }: Sandbox,
+  { pair, haproxy, files, daemons, clientHosts, names, redis }: Sandbox,
   client: Client,
   print: (text: string) => void,
 ) {
@@ -265,7 +285,7 @@ async function keepRunning(
     `  kill -9 ${pair.a.pid}      # server A, port ${pair.a.port}`,
     `  kill -9 ${pair.b.pid}      # server B, port ${pair.b.port}`,
     `  redis-cli -p ${redis.port} monitor`,
-    ...daemons.map(({ role, program }) => `  tail -f ${join(dir, `${role}.log`)}      # mmm ${role}, ${program.pid}`),
+    ...daemons.map(({ role, logFile, program }) => `  tail -f ${logFile}      # mmm ${role}, ${program.pid}`),
     'Ctrl-C ends all of it and removes the folder.',
   ];
   print(lines.join('\n'));
@@ -284,9 +304,13 @@ async function keepRunning(
   }
 }
 
-async function waitUntil({ daemons }: Sandbox, what: string, condition: () => boolean): Promise<void> {
+async function waitUntil(
+  { daemons }: Sandbox,
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+): Promise<void> {
   const deadline = performance.now() + PATIENCE_MS;
-  while (!condition()) {
+  while (!(await condition())) {
     const ended = daemons.filter(({ program }) => !program.running).map(({ role }) => `mmm ${role}`);
     if (ended.length > 0 || performance.now() > deadline) {
       const reason = ended.length > 0 ? `${ended.join(' and ')} ended while waiting` : `waited ${PATIENCE_MS / 1000} s`;
@@ -296,6 +320,10 @@ async function waitUntil({ daemons }: Sandbox, what: string, condition: () => bo
   }
 }
 
+async function linesOf(daemons: readonly Daemon[]): Promise<readonly DaemonLine[]> {
+  return (await Promise.all(daemons.map((daemon) => daemon.lines()))).flat();
+}
+
 /** The folder goes away with us, so what the daemons said last is shown here. */
 async function endsOfLogs(daemons: readonly Daemon[]): Promise<string> {
   const ends = await Promise.all(
@@ -303,7 +331,7 @@ async function endsOfLogs(daemons: readonly Daemon[]): Promise<string> {
       const lines = (await daemon.lines())
         .slice(-12)
         .map(({ time, level, message }) => `${time} [${level}] ${message}`);
-      return [`-- mmm ${daemon.role}`, ...lines].join('\n');
+      return [`-- mmm ${daemon.name}`, ...lines].join('\n');
     }),
   );
   return ends.join('\n');
