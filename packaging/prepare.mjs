@@ -11,17 +11,30 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const LEAST_NODE = [20, 19];
 const POLICY = '/usr/sbin/policy-rc.d';
 
-/** What is needed: any of `names` will do. `required` is false where mmm has a substitute of its own; `onlyFor` names the flag that asks for it. */
+/** What is needed: any of `names` will do. One that is not required says what is done `without` it; `onlyFor` names the flag that asks for it. */
 const PROGRAMS = [
   { names: ['mariadbd', 'mysqld'], debian: 'mariadb-server-core', redHat: 'mariadb-server', required: true },
   { names: ['mariadb-install-db'], debian: 'mariadb-server-core', redHat: 'mariadb-server', required: true },
   // mariadb-install-db calls this one, and Debian ships it with the client.
   { names: ['my_print_defaults'], debian: 'mariadb-client-core', redHat: 'mariadb', required: true },
   { names: ['redis-server'], debian: 'redis-server', redHat: 'redis', required: true },
-  // Without HAProxy the sandbox uses its own failover client.
-  { names: ['haproxy'], debian: 'haproxy', redHat: 'haproxy', required: false },
+  {
+    names: ['haproxy'],
+    debian: 'haproxy',
+    redHat: 'haproxy',
+    required: false,
+    without: 'mmm then uses its own failover client',
+  },
   // The tests let systemd itself read the units, and hear what the daemons tell it. Nothing of it runs as a service.
   { names: ['systemd-analyze'], debian: 'systemd', redHat: 'systemd', required: true, onlyFor: '--tests' },
+  {
+    names: ['ip'],
+    debian: 'iproute2',
+    redHat: 'iproute',
+    required: false,
+    without: 'the fault suite is then skipped',
+    onlyFor: '--tests',
+  },
   { names: ['perl'], debian: 'perl-base', redHat: 'perl-interpreter', required: true, onlyFor: '--tests' },
 ];
 
@@ -135,8 +148,7 @@ function run(command, args, env = process.env) {
 
 function advice(missing) {
   const lines = missing.map(
-    (program) =>
-      `  ${program.names.join(' or ')}${program.required ? '' : ' (optional: mmm then uses its own failover client)'}`,
+    (program) => `  ${program.names.join(' or ')}${program.required ? '' : ` (optional: ${program.without})`}`,
   );
   const packages = (family) => [...new Set(missing.map((program) => program[family]))].join(' ');
   return [
