@@ -7,8 +7,8 @@ import { MmmCommand } from './mmm-command.ts';
 export default class Sandbox extends MmmCommand {
   static override summary = 'Start a real pair here, kill its active, and show what mmm does.';
   static override description =
-    `Starts two MariaDB (or MySQL) servers that replicate from each other, Redis, HAProxy and the three daemons on free ports of
-127.0.0.1, in a folder of its own. An application writes; then the active is killed. Shown are what happened when, how long nobody could
+    `Starts two MariaDB (or MySQL) servers that replicate from each other, Redis, HAProxy, monitor, identify and two agents on free ports of
+127.0.0.1, in a folder of its own, with fencing=lease. An application writes; then the active is killed. Shown are what happened when, how long nobody could
 write, and where every acknowledged write is. Exits with 0 only if the failover happened and all of them are accounted for. Nothing
 that is installed or running on this machine is touched; Ctrl-C leaves no process and no file behind.`;
   static override examples = [
