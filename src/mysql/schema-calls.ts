@@ -276,7 +276,9 @@ function killClients({ dialect }: SchemaTarget): string {
   DECLARE v_killed, v_refused, v_end INT DEFAULT 0;
   DECLARE clients CURSOR FOR
     SELECT p.ID, p.USER FROM information_schema.PROCESSLIST AS p
-    WHERE p.ID <> CONNECTION_ID() AND p.USER NOT IN ('system user', 'event_scheduler', 'unauthenticated user', '')
+    WHERE p.ID <> CONNECTION_ID() AND p.USER NOT IN ('system user', 'event_scheduler', '')
+      -- Somebody who logs in, an administrator perhaps; MySQL 5.6 shows no more of it.
+      AND p.USER NOT IN ('unauthenticated user', 'unauthenticated ')
       AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed') ${spared}
       AND BINARY p.USER NOT IN (
         -- No server escapes a quote in a name there.

@@ -25,8 +25,17 @@ export interface Killed {
 
 const NO_SUCH_THREAD = 1094;
 
-/** Users that are no clients: they have no account, and KILL would stop replication or the event scheduler. */
-const SERVERS_OWN: ReadonlySet<string> = new Set(['system user', 'event_scheduler', 'unauthenticated user', '']);
+/**
+ * Users that are no clients: they have no account, and KILL would stop replication or the event scheduler, or end somebody's login,
+ * an administrator's perhaps. MySQL 5.6 cuts a user's name off after 16 characters.
+ */
+const SERVERS_OWN: ReadonlySet<string> = new Set([
+  'system user',
+  'event_scheduler',
+  'unauthenticated user',
+  'unauthenticated ',
+  '',
+]);
 
 /** Names of the users that have an account with admin rights. Their sessions are never killed, whatever host they come from. */
 export async function adminUsers(asker: Asker, dialect: Dialect): Promise<ReadonlySet<string>> {

@@ -1,12 +1,15 @@
 // The comparing calls on real servers: what each does, and that a lower epoch, or another decision of the same number, changes nothing.
 
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { escape as quoted } from 'mysql2';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Call, Called } from '../../src/core/call.ts';
 import type { HostRow } from '../../src/core/host-row.ts';
 import type { Epoch } from '../../src/core/pair.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
-import { ADMIN } from '../../src/sandbox/accounts.ts';
+import { ADMIN, MMM } from '../../src/sandbox/accounts.ts';
 import { armed, done, epoch, fenceFor, LEASE_MS, opened, opening, rowOf } from '../support/fence.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 import { until } from '../support/until.ts';
@@ -45,7 +48,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
   });
 
   function sessions() {
-    return admin("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'app'");
+    return admin("SELECT ID AS id, COMMAND AS command FROM information_schema.PROCESSLIST WHERE USER = 'app'");
   }
 
   async function client(): Promise<Connection> {
@@ -61,6 +64,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
   async function root() {
     const connection = await createConnection({ host: '127.0.0.1', port: pair.a.port, ...ADMIN });
     connection.on('error', () => undefined);
+    clients.push(connection);
     return connection;
   }
 
@@ -157,6 +161,18 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       expect(told).toEqual([true, true, false, false]);
     });
 
+    test('F6: whoever claims after the agent that set the flag is told of it, again and again, until an opening clears it', async () => {
+      // The last agent of the pair, with the board away: its own decision, on the passive's row.
+      await done(fence.call({ do: 'claim', epoch: epoch(5, { id: 'the last agent' }), unfenced: true }));
+      const sameNumber = await other.call({ do: 'claim', epoch: epoch(5), unfenced: null });
+      expect(sameNumber).toMatchObject({ kind: 'refused', row: { unfenced: true } });
+      for (let time = 0; time < 2; time++) expect((await done(claim(epoch(6), other))).unfenced).toBe(true);
+      await done(fence.call({ do: 'close', epoch: epoch(6), killClients: true, withinMs: 3_000 }));
+      expect((await done(claim(epoch(7), other))).unfenced).toBe(true);
+      expect((await opened(other, epoch(7))).unfenced).toBe(false);
+      expect((await done(claim(epoch(8)))).unfenced).toBe(false);
+    });
+
     test('an id that does not fit is an error, not another id', async () => {
       const long = await claim(epoch(1, { id: 'x'.repeat(65) }));
       expect(long).toMatchObject({ kind: 'server-error', code: '1406' });
@@ -187,6 +203,41 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       expect(await running).toBe('thrown out');
       expect((await operator.query('SELECT 1'))[0]).toHaveLength(1);
       operator.destroy();
+    });
+
+    test('counts the sessions of each try, and names their users', async () => {
+      await opened(fence, epoch(1), { leaseMs: 60_000 });
+      const operator = await root();
+      await operator.query('LOCK TABLES app.writes WRITE');
+      await client();
+      const closing = close(epoch(1), { withinMs: 10_000 });
+      // MySQL 5.6 does not always let go of a session that it was told to kill.
+      const allKilled = async () => (await sessions()).every(({ command }) => command === 'Killed');
+      await until('it is in its second try', allKilled);
+      await client();
+      await client();
+      await until('they are thrown out as well', allKilled);
+      await operator.query('UNLOCK TABLES');
+      expect(await closing).toMatchObject({ kind: 'done', did: 'killed 1 session of app; killed 2 sessions of app' });
+      operator.destroy();
+    });
+
+    test('who lacks the right is told so before any client is thrown out', async () => {
+      await opened(fence, epoch(1), { leaseMs: 60_000 });
+      const right = kind === 'mariadb' ? 'READ_ONLY ADMIN' : 'SUPER';
+      const app = await client();
+      await admin(`REVOKE ${right} ON *.* FROM '${MMM.user}'@'127.0.0.1'`);
+      // A session keeps the rights with which it began.
+      const without = fenceFor(pair.a);
+      try {
+        const call: Call = { do: 'close', epoch: epoch(1), killClients: true, withinMs: 3_000 };
+        expect(await without.call(call)).toMatchObject({ kind: 'server-error', code: '1227' });
+        expect((await app.query('SELECT 1'))[0]).toHaveLength(1);
+      } finally {
+        await without.close();
+        await admin(`GRANT ${right} ON *.* TO '${MMM.user}'@'127.0.0.1'`);
+      }
+      expect(await close(epoch(1))).toMatchObject({ kind: 'done', did: 'killed 1 session of app' });
     });
 
     test('an endless lease ends with it', async () => {
@@ -487,6 +538,41 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       await rowOf(other);
       operator.destroy();
     });
+  });
+
+  test('somebody who is just logging in is not thrown out: it may be an administrator', async () => {
+    await opened(fence, epoch(1), { leaseMs: 60_000 });
+    const login = connect({ host: '127.0.0.1', port: pair.a.port });
+    await once(login, 'data');
+    let ended = false;
+    login.on('close', () => {
+      ended = true;
+    });
+    expect(await fence.call({ do: 'kill', epoch: epoch(1) })).toMatchObject({ kind: 'done', did: '' });
+    expect(await fence.call({ do: 'close', epoch: epoch(1), killClients: true, withinMs: 3_000 })).toMatchObject({
+      kind: 'done',
+      did: '',
+    });
+    expect(ended).toBe(false);
+    login.destroy();
+  });
+
+  test.each([
+    ['another administrator', 'SUPER', "o'x''y"],
+    ['a monitor', 'REPLICATION SLAVE', 'mo@nitor'],
+    ...(kind === 'mariadb' ? [['somebody who may write anyway', 'READ_ONLY ADMIN', 'batch,app']] : []),
+  ])('neither a kill nor a close ends the session of %s', async (_who, right, user) => {
+    const account = `${quoted(user)}@'127.0.0.1'`;
+    await admin(`CREATE USER ${account} IDENTIFIED BY 'x'`);
+    await admin(`GRANT ${right} ON *.* TO ${account}`);
+    const spared = await createConnection({ host: '127.0.0.1', port: pair.a.port, user, password: 'x' });
+    await client();
+    await opened(fence, epoch(1), { leaseMs: 60_000 });
+    expect(await fence.call({ do: 'kill', epoch: epoch(1) })).toMatchObject({ did: 'killed 1 session of app' });
+    await done(fence.call({ do: 'close', epoch: epoch(1), killClients: true, withinMs: 3_000 }));
+    expect((await spared.query('SELECT 1'))[0]).toHaveLength(1);
+    spared.destroy();
+    await admin(`DROP USER ${account}`);
   });
 
   describe('agents that meet, or end', () => {

@@ -38,6 +38,7 @@ describe('who is thrown out', () => {
       aSession(5, { user: 'replica', command: 'Binlog Dump GTID' }),
       aSession(6, { user: 'unauthenticated user', command: 'Connect' }),
       aSession(7, { command: 'Killed' }),
+      aSession(8, { user: 'unauthenticated ', command: 'Connect' }),
     ]);
     expect(await killSessions(asker, MARIADB, anybody)).toEqual({ users: ['app', 'app'], refused: null });
     expect(killed).toEqual(['1', '2']);

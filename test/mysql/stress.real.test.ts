@@ -160,7 +160,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     await backup.query('FLUSH TABLES WITH READ LOCK');
     const write = app.query(`INSERT INTO writes (id) VALUES (${++nextId})`);
     const fate = fateOf(write);
-    for (const what of ['renew', 'claim'] as const) {
+    for (const what of ['renew', 'claim', 'open'] as const) {
       expect(await call(what), what).toMatchObject({ kind: 'not-done', why: 'locked' });
     }
     const locked = await fence.call({ do: 'close', epoch: epoch(number), killClients: false, withinMs: 1_500 });
