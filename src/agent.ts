@@ -20,7 +20,7 @@ import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.t
 import type { Board } from './core/decision.ts';
 import type { RunHook } from './core/hook.ts';
 import type { Log } from './core/log.ts';
-import type { Facts } from './core/observation.ts';
+import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
 import { nextStep } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
@@ -105,7 +105,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (next.kind !== 'step') {
         if (next.kind === 'hold' && next.draining) work.drainSinceMs ??= clock.monotonic();
         await telling.conclude(found, roles, work, next);
-        if (next.kind === 'settled' && orders !== null) await telling.announce(found.board, roles, active.evidence);
+        if (next.kind === 'settled' && orders !== null) {
+          await telling.announce(found.board, roles, active.evidence);
+          await noteMember(found.board, orders, passive.evidence);
+        }
         break;
       }
       const { step } = next;
@@ -163,6 +166,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       const tookMs = clock.monotonic() - beganMs;
       telling.step(work, next, applied, tookMs);
       if (step.do === 'start-replication' && applied.kind === 'done') looks.restarted.delete(step.host);
+      if (step.do === 'clear-flag' && applied.kind === 'done') {
+        found = { ...found, board: { ...found.board, unfenced: false } };
+      }
       const both = tookMs > OPENING_EVIDENCE_MS;
       [active, passive] = await Promise.all([
         both || step.host === roles.active ? looks.look(roles.active) : active,
@@ -227,6 +233,13 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
     const cameUpReadOnly = readOnly || (sameLife && known.cameUpReadOnly);
     await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly, armed: lease === 'finite' });
+  }
+
+  /** So that another server behind its address is seen as such, also when this one was never opened. */
+  async function noteMember({ lives }: Board, { epoch, roles }: Orders, passive: Evidence): Promise<void> {
+    if (passive.kind !== 'answered' || passive.facts.boot.uuid === '' || lives.has(roles.passive)) return;
+    const { boot } = passive.facts;
+    await store.putLife(uniqsign, epoch, roles.passive, { ...boot, cameUpReadOnly: false, armed: false });
   }
 
   /** It may take long, and the lease's wait goes on meanwhile. */
