@@ -168,7 +168,8 @@ export function tooFewAgents({
   readonly board: Pick<Board, 'terms' | 'roles'>;
   readonly agents: readonly AgentRecord[];
 }): string | null {
-  const count = registered(agents).length;
+  // One that has just lost the passive renews all the same.
+  const count = agents.filter(({ reachesBoth, renewal }) => reachesBoth || renewal?.outcome === 'renewed').length;
   if (policy.fencing !== 'lease' || board.terms.lease !== 'finite' || count >= policy.leaseAgents) return null;
   const left = count === 0 ? 'NO AGENT is' : count === 1 ? 'ONLY ONE AGENT is' : `ONLY ${count} AGENTS are`;
   return `${left} registered, lease_agents is ${policy.leaseAgents}: ${board.roles?.active} closes itself when nobody renews its lease`;
