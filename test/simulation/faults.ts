@@ -147,9 +147,10 @@ function pausesHost(world: World, chance: Chance): (() => void) | null {
   const host = chance.pick(world.hosts);
   if (host.state !== 'up') return null;
   host.freeze('machine');
+  const { boot } = host;
   const sinceMs = world.timeline.nowMs;
   return () => {
-    if (host.frozen !== 'machine') return;
+    if (host.boot !== boot || host.state !== 'frozen') return;
     const pausedMs = world.timeline.nowMs - sinceMs;
     host.thaw();
     world.timeline.after(chance.between(...CLOCK_MENDED_MS), () => {

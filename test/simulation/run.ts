@@ -71,6 +71,8 @@ export async function runSeed(seed: string, { debug = false }: RunOptions = {}):
   if (plan.kind === 'single') await failOnce(world, checkers, chance.stream('failure'), runFor);
   else await runFor(plan.faultsMs);
   faults.healAll();
+  // A pause that came back with a dump is none of the operator's.
+  await world.pause(false);
   const convergedMs = over() ? null : await converge(world, checkers, runFor);
   for (const what of world.broken) checkers.violated('bug', what);
   return {

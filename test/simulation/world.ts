@@ -53,6 +53,7 @@ export interface Watcher extends CallWatcher {
 }
 
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
+const SWITCHED_ON_MS: readonly [number, number] = [3_000, 30_000];
 const REQUEST_EXPIRES_MS = 10_000;
 const SWITCHOVER_WITHIN_SEC = 10;
 const STORY_LINES = 20_000;
@@ -309,7 +310,13 @@ export class World {
   async #runHook(life: Life, { host }: HookOrder): Promise<HookResult> {
     await life.clock.sleep(life.chance.between(...HOOK_TAKES_MS));
     if (!this.options.hookWorks) return { succeeded: false, why: 'the power switch does not answer' };
-    this.#target(host).die(true);
+    const target = this.#target(host);
+    target.die(true);
+    const { boot } = target;
+    // Somebody looks at it and switches it on again.
+    this.timeline.after(life.chance.between(...SWITCHED_ON_MS), () => {
+      if (target.boot === boot) target.restart();
+    });
     return { succeeded: true, why: 'it is off' };
   }
 
