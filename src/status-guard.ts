@@ -153,8 +153,12 @@ function disagreementsOf({
       told.push(`${host} knows ${named(known)}, the board only ${named(epoch)}: the board is the older one`);
     }
     if (host === roles.active && readOnly === false && (row.opened === null || row.opened.id !== epoch.id)) {
-      const under = row.opened === null ? 'by nobody of ours' : `under decision ${row.opened.number}`;
-      told.push(`${host} was opened ${under}, not under decision ${epoch.number}`);
+      const instead = `not under decision ${epoch.number}`;
+      told.push(
+        row.opened === null
+          ? `${host} was opened by nobody of ours, ${instead}`
+          : `${host} was opened under decision ${row.opened.number}, ${instead}`,
+      );
     }
     if (row.unfenced && board.unfenced === false) told.push(`the row of ${host} says unfenced, the board does not`);
   }

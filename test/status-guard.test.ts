@@ -181,7 +181,7 @@ describe('agents', () => {
   it('that are too few are told, though the lease stays armed', () => {
     const lines = linesOf(aScene({ agents: [anAgent('db1')] }));
     expect(lines[0]).toMatch(/lease: armed/);
-    expect(lines[2]).toMatch(/^ {2}too few: ONLY one agent is registered, lease_agents is 2/);
+    expect(lines[2]).toMatch(/^ {2}too few: ONLY ONE AGENT is registered, lease_agents is 2/);
   });
 
   it.each([
