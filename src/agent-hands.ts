@@ -91,6 +91,10 @@ async function guarded(
       return await install(fence);
     case 'claim':
       return await call(fence, { do: 'claim', epoch: orders.epoch, unfenced: step.unfenced });
+    case 'rearm': {
+      const applied = await call(fence, { do: 'claim', epoch: orders.epoch, unfenced: null });
+      return applied.kind === 'done' ? { kind: 'done', did: 'set its EVENT going' } : applied;
+    }
     case 'grant':
       return await grant(parts, orders, step, { fence, passive });
     case 'await-lease':

@@ -173,6 +173,11 @@ export function isHealing(step: Step): boolean {
   return step.do === 'start-io' || step.do === 'start-replication';
 }
 
+/** What may be undone again at once by whatever made it necessary. */
+export function isRestless(step: Step): boolean {
+  return isHealing(step) || step.do === 'rearm';
+}
+
 /** Keeps clients from writing. */
 export function isFencing(step: Step): boolean {
   return step.do === 'block' || step.do === 'close';

@@ -260,6 +260,7 @@ function eventOf(step: Step): string {
       return 'fenced';
     case 'await-lease':
       return 'fencing';
+    case 'rearm':
     case 'clear-flag':
       return 'armed';
     default:

@@ -9,6 +9,7 @@ import {
   isHealing,
   isOpen,
   isOpening,
+  isRestless,
   noteClaim,
   noteWriter,
   OPENING_EVIDENCE_MS,
@@ -124,7 +125,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
           continue;
         }
       }
-      if (isHealing(step) && isOpen(active.evidence)) {
+      if (isRestless(step) && isOpen(active.evidence)) {
         const lastMs = healedAtMs.get(`${step.do} ${step.host}`);
         if (lastMs !== undefined && clock.monotonic() - lastMs < HEAL_GAP_MS) {
           await telling.conclude(found, roles, work, { kind: 'settled' });

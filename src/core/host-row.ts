@@ -4,6 +4,12 @@
 import { MmmError } from './errors.ts';
 import { type Epoch, parseHost } from './pair.ts';
 
+/**
+ * Grows with every change of anything in the schema. Whoever finds a higher one leaves it alone and calls it all the same, so the
+ * parameters of a procedure never change: a call that needs others gets a new name.
+ */
+export const SCHEMA_VERSION = 3;
+
 /** The permission to be writable. `none`: never opened by us, so nothing closes it. */
 export type Lease =
   | { readonly kind: 'none' }

@@ -14,6 +14,7 @@ import {
   wasOpenedInThisLife,
   wasOpenedUnder,
 } from './guard.ts';
+import { isArmed, SCHEMA_VERSION } from './host-row.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
 import type { Host, Roles } from './pair.ts';
@@ -150,7 +151,7 @@ function whyUnguarded({ roles, active, passive }: Situation): Next | null {
   ].find(({ seen }) => seen.kind === 'answered' && seen.facts.row !== null && seen.facts.row.lease.kind === 'finite');
   if (leased === undefined) return null;
   return hold(
-    `${leased.host} holds a lease of mmm, but the decision on the board knows of none: it was made by an identify that does not know \`fencing\`; nothing is changed`,
+    `${leased.host} holds a lease of mmm, but the decision on the board knows of none: it was made by an identify that does not know fencing; nothing is changed`,
   );
 }
 
@@ -162,7 +163,9 @@ function prepare({ roles, active, passive }: Situation, { epoch }: Guard): Next 
   ] as const) {
     if (seen.kind !== 'answered') continue;
     const { row } = seen.facts;
-    if (row === null) return step({ do: 'install', host }, `${host} has no row of this version of mmm`);
+    if (row === null || row.schemaVersion < SCHEMA_VERSION) {
+      return step({ do: 'install', host }, `${host} has no row of this version of mmm`);
+    }
     if (knowsHigher(row, epoch)) {
       return hold(
         `${host} knows decision ${row.epoch?.number ?? 0}, so decision ${epoch.number} is not obeyed any more`,
@@ -220,13 +223,24 @@ function keepOpen(situation: Situation, active: Facts): Next {
   if ((active.accounts?.blocked ?? 0) > 0 && !accountsStuck.includes(roles.active)) {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
   }
-  if (passive.kind !== 'answered') return { kind: 'settled' };
+  if (passive.kind !== 'answered') return atRest(situation);
   const flags = guard === null ? null : clearFlags(situation, guard, active, passive.facts);
   if (flags !== null) return flags;
   if (opens(passive.facts) && !accountsStuck.includes(roles.passive)) {
     return step({ do: 'block', host: roles.passive }, `accounts on the passive ${roles.passive} are not blocked`);
   }
-  return heal(situation, active, passive.facts);
+  const next = heal(situation, active, passive.facts);
+  return next.kind === 'settled' ? atRest(situation) : next;
+}
+
+/** Nothing else is to be done. An EVENT that sleeps because its server's clock went back is set going by renewals alone, and not every host has them [F17]. */
+function atRest({ roles, active, passive, guard }: Situation): Next {
+  const asleep = [
+    { host: roles.active, seen: active },
+    { host: roles.passive, seen: passive },
+  ].find(({ seen }) => seen.kind === 'answered' && seen.facts.row !== null && !isArmed(seen.facts.row));
+  if (guard === null || asleep === undefined) return { kind: 'settled' };
+  return step({ do: 'rearm', host: asleep.host }, `the EVENT of ${asleep.host} does not tick`);
 }
 
 /** A writable active must be so by this decision: an epoch that keeps the active is claimed and opened as any other, without a drain. */

@@ -42,6 +42,8 @@ export type GuardedStep =
   | { readonly do: 'hook'; readonly host: Host }
   /** Waits (bounded) until the lease of the silent host is over. */
   | { readonly do: 'await-lease'; readonly host: Host; readonly forMs: number }
+  /** Sets the EVENT going that does not tick, where no renewal does it. */
+  | { readonly do: 'rearm'; readonly host: Host }
   /** Clears the flag on the board: every row says that the lease is finite. */
   | { readonly do: 'clear-flag'; readonly host: Host };
 

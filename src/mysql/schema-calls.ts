@@ -5,12 +5,12 @@
 // and writing the row: read_only = 1, super_read_only = 0, row, act, and at the end super_read_only = 1 (closing) or
 // read_only = 0 (opening).
 
+import { SCHEMA_VERSION } from '../core/host-row.ts';
 import {
   bootSelect,
   NOW_MS,
   ownIdentity,
   REARM_EVENT,
-  SCHEMA_VERSION,
   type SchemaTarget,
   stamp,
   tickIsFresh,
@@ -168,8 +168,10 @@ END`;
 }
 
 // One statement: the flag must not be seen without the epoch that it came with.
+// A host that nobody renews (the passive, or one whose lease is endless) has its EVENT set going here when its clock went back [F17].
 const CLAIM = `UPDATE mmm.host SET epoch_number = p_number, epoch_id = p_id, epoch_active = p_active,
-  unfenced = COALESCE(p_unfenced, unfenced) WHERE id = 1;`;
+  unfenced = COALESCE(p_unfenced, unfenced) WHERE id = 1;
+SET v_rearm = NOT ${tickIsFresh('v_tick', 'v_now')};`;
 
 // A lease that is over keeps it closed: should somebody set read_only off by hand, the EVENT sets it on again.
 const CLOSE = `IF v_writable THEN

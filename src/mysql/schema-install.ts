@@ -1,6 +1,7 @@
 // Puts the schema `mmm` on a server, or brings an older one up to date; looks first, and writes nothing when there is nothing to do.
 // Comes from fence-connection.ts. Nothing of it reaches the binary log: the connection has sql_log_bin off.
 
+import { SCHEMA_VERSION } from '../core/host-row.ts';
 import { serverErrorNumber } from './evidence.ts';
 import { type Asker, number, type Row, text } from './row.ts';
 import {
@@ -10,7 +11,6 @@ import {
   createFenceEvent,
   insertRow,
   ownIdentity,
-  SCHEMA_VERSION,
   type SchemaTarget,
 } from './schema.ts';
 import { procedures } from './schema-calls.ts';

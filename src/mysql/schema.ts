@@ -1,14 +1,8 @@
 // The schema `mmm` on a server: the table with the one row, and the EVENT that closes the server when its lease has run out.
 // The procedures are in schema-calls.ts; all of it is put there by schema-install.ts.
 
-import { FRESH_TICK_MS, TICK_AHEAD_MS } from '../core/host-row.ts';
+import { FRESH_TICK_MS, SCHEMA_VERSION, TICK_AHEAD_MS } from '../core/host-row.ts';
 import type { Dialect } from './dialect.ts';
-
-/**
- * Grows with every change of anything in the schema. Whoever finds a higher one leaves it alone and calls it all the same, so the
- * parameters of a procedure never change: a call that needs others gets a new name.
- */
-export const SCHEMA_VERSION = 2;
 
 /** On every procedure and on the EVENT, so that each can be seen to be of the same age as the row says. */
 export function stamp(version: number): string {

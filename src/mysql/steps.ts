@@ -53,6 +53,7 @@ export async function applyStep(step: Step, look: Look): Promise<Applied> {
     case 'grant':
     case 'hook':
     case 'await-lease':
+    case 'rearm':
     case 'clear-flag':
       throw new Error(`the step ${step.do} is none of a server alone: it goes through comparing calls`);
     default:

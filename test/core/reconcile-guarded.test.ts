@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest';
 import { NO_SAFETY } from '../../src/core/decision.ts';
 import type { Guard } from '../../src/core/guard.ts';
-import type { HostRow } from '../../src/core/host-row.ts';
+import { type HostRow, SCHEMA_VERSION } from '../../src/core/host-row.ts';
 import type { Evidence, Facts } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
@@ -21,7 +21,7 @@ const EIGHT: Epoch = { number: 8, id: 'd8', active: B };
 
 function aRow(changes: Partial<HostRow> = {}): HostRow {
   return {
-    schemaVersion: 1,
+    schemaVersion: SCHEMA_VERSION,
     epoch: SEVEN,
     opened: null,
     lease: { kind: 'none' },
@@ -188,6 +188,8 @@ describe('a host without a row', () => {
   it('gets one first', () => {
     expect(brief(nextStep(situation({ active: hostB({}, { row: null }) })))).toBe('install B');
     expect(brief(nextStep(situation({ passive: hostA({}, { row: null }) })))).toBe('install A');
+    expect(brief(nextStep(situation({ active: hostB({ schemaVersion: SCHEMA_VERSION - 1 }) })))).toBe('install B');
+    expect(brief(nextStep(situation({ active: hostB({ schemaVersion: SCHEMA_VERSION + 1 }) })))).toBe('claim B');
   });
 
   it('whose row holds a finite lease is left alone by a decision that knows of none', () => {
@@ -302,6 +304,19 @@ describe('an active that stays', () => {
     expect(brief(nextStep(kept(still, unfenced)))).toBe('settled');
     // Nobody can say what its row says.
     expect(brief(nextStep(kept({ ...cleared, passive: failure('silent') }, unfenced)))).toBe('settled');
+  });
+
+  it('has an EVENT that sleeps set going, after everything that is worth more', () => {
+    const asleep = { tickMs: NOW - 60_000 };
+    const active = { epoch: EIGHT_A, ...openedBy(EIGHT_A) };
+    expect(brief(nextStep(kept({ active: hostA(active), passive: hostB({ epoch: EIGHT_A, ...asleep }) })))).toBe(
+      'rearm B',
+    );
+    expect(brief(nextStep(kept({ active: hostA({ ...active, ...asleep }), passive: failure('silent') })))).toBe(
+      'rearm A',
+    );
+    const flagged = { active: hostA(active), passive: hostB({ epoch: EIGHT_A, unfenced: true, ...asleep }) };
+    expect(brief(nextStep(kept(flagged, { unfenced: true, flagOnBoard: true })))).toBe('claim(false) B');
   });
 
   it('does not replicate from the other host before that one was claimed', () => {

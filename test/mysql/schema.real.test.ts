@@ -1,7 +1,7 @@
 // The schema `mmm` on real servers: put there once, brought up to date, never replicated, and never another server's.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { SCHEMA_VERSION } from '../../src/mysql/schema.ts';
+import { SCHEMA_VERSION } from '../../src/core/host-row.ts';
 import { MMM } from '../../src/sandbox/accounts.ts';
 import { aFencedServer, armed, done, epoch, type FencedServer, rowOf } from '../support/fence.ts';
 import { until } from '../support/until.ts';

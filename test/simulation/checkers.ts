@@ -390,6 +390,7 @@ function fitsRoles(step: Step, active: string): boolean {
     case 'grant':
     case 'hook':
     case 'await-lease':
+    case 'rearm':
     case 'clear-flag':
       throw new Error(`a server alone does not do the step ${step.do}`);
     default:

@@ -132,6 +132,7 @@ export class SimServer implements Server {
       case 'grant':
       case 'hook':
       case 'await-lease':
+      case 'rearm':
       case 'clear-flag':
         throw new Error(`the step ${step.do} is none of a server alone: it goes through comparing calls`);
       default:
