@@ -80,6 +80,13 @@ export function callCases(bench: () => CallBench): void {
       expect(await rowOf(fence())).toMatchObject({ epoch: epoch(3), opened: null, lease: { kind: 'none' } });
     });
 
+    test('F17: sets an EVENT going that sleeps, for nobody renews a passive', async () => {
+      const { nowMs } = await rowOf(fence());
+      await bench().stopEvent(nowMs + 3_600_000);
+      await done(claim(epoch(3)));
+      await bench().until('it ticks', async () => ((await rowOf(fence())).tickMs ?? Infinity) < nowMs + 60_000);
+    });
+
     test('waits for a global read lock, and gives up', async () => {
       const unlock = await bench().lockAll();
       expect(await claim(epoch(3))).toEqual({ kind: 'not-done', why: 'locked', row: null });

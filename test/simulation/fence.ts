@@ -17,6 +17,8 @@ const STATEMENT_MS = 5_000;
 
 export interface SimFenceParts extends LinkParts {
   readonly connectTimeoutMs: number;
+  /** Right before a call is sent; null: a look. */
+  readonly onCall: (call: Call | null) => void;
 }
 
 export class SimFence implements Fence {
@@ -46,6 +48,7 @@ export class SimFence implements Fence {
 
   look(): Promise<Looked> {
     return this.#inTurn<Looked>(async () => {
+      this.#parts.onCall(null);
       const row = await this.#ask((host) => (host.schema.isInstalled ? host.schema.row : null), LOOK_MS);
       return row === null ? { kind: 'none' } : { kind: 'row', row, uuid: this.#parts.target.uuid };
     });
@@ -100,6 +103,7 @@ export class SimFence implements Fence {
   }
 
   async #call(call: Call, withinMs = deadlineOf(call)): Promise<Called> {
+    this.#parts.onCall(call);
     const told = await this.#link.askSlowly<Told>(
       this.#line,
       (host, answer) => host.schema.call(call, answer),

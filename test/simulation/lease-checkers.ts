@@ -57,7 +57,7 @@ export class LeaseCheckers {
       // The call has set the EVENT going and cut the lease.
       if (this.#fooledUntilMs.has(host)) this.#fooledUntilMs.set(host, this.#nowMs + call.leaseMs + 2 * EVENT_MS);
     }
-    if (call.do === 'open' && host.readOnly) this.#checkOrder(epoch, host);
+    if (call.do === 'open' && !isSame(this.#lastOpened.get(host), epoch)) this.#checkOpening(epoch, host);
   }
 
   /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */
@@ -89,8 +89,34 @@ export class LeaseCheckers {
     return isArmed(row) ? null : `the EVENT of ${writer.name} does not tick`;
   }
 
+  /**
+   * S1, at the moment of a grant under a new decision: the other host, when it was opened last, has closed itself or been closed.
+   * Excused: what nobody can know of it (a paused machine, a clock that went back, a lock), and the operator's on_unreachable=promote.
+   */
+  #checkFenced(epoch: Epoch, host: SimHost): void {
+    const other = this.#world.other(host);
+    const row = other.schema.row;
+    const before = this.#lastOpened.get(other)?.number ?? 0;
+    if (before <= (this.#lastOpened.get(host)?.number ?? 0) || other.state === 'down' || other.readOnly || row === null)
+      return;
+    if (
+      (other.state === 'frozen' && other.frozen === 'machine') ||
+      other.isLocked ||
+      this.#excusedUntilMs(other) > this.#nowMs
+    )
+      return;
+    const { lease, nowMs } = row;
+    const runs = lease.kind === 'finite' ? lease.expiresAtMs > nowMs : lease.kind === 'endless';
+    if (!runs) return;
+    this.#violated(
+      'S1',
+      `decision ${name(epoch)} lets ${host.name} write while ${other.name} still may, by its ${lease.kind} lease`,
+    );
+  }
+
   /** S3: numbers only rise, and each stands for one decision. */
-  #checkOrder(epoch: Epoch, host: SimHost): void {
+  #checkOpening(epoch: Epoch, host: SimHost): void {
+    this.#checkFenced(epoch, host);
     const other = this.#world.other(host);
     const beside = this.#lastOpened.get(other);
     if (beside !== undefined && isOlder(epoch, beside)) {
@@ -128,6 +154,10 @@ export class LeaseCheckers {
   get #nowMs(): number {
     return this.#world.timeline.nowMs;
   }
+}
+
+function isSame(one: Epoch | undefined, other: Epoch): boolean {
+  return one?.number === other.number && one.id === other.id;
 }
 
 function isOlder(one: Epoch, other: Epoch): boolean {

@@ -61,7 +61,13 @@ function aBench() {
     return await ended;
   }
   function fence(): Fence {
-    const inner = new SimFence({ life: lives[0] ?? missing(), target: a, network, connectTimeoutMs: 1_000 });
+    const inner = new SimFence({
+      life: lives[0] ?? missing(),
+      target: a,
+      network,
+      connectTimeoutMs: 1_000,
+      onCall: () => {},
+    });
     return {
       host: inner.host,
       install: () => passing(inner.install()),

@@ -3,7 +3,7 @@
 // Part of host.ts; asked by fence.ts.
 
 import type { Call, NotDoneWhy } from '../../src/core/call.ts';
-import { type HostRow, isArmed } from '../../src/core/host-row.ts';
+import { type HostRow, isArmed, SCHEMA_VERSION } from '../../src/core/host-row.ts';
 import type { Epoch } from '../../src/core/pair.ts';
 import type { Chance } from './chance.ts';
 import type { SimHost } from './host.ts';
@@ -61,7 +61,7 @@ export class SimSchema {
     if (stored === null) return null;
     const { epoch, opened, endless, expiresAtMs, unfenced, tickMs } = stored;
     return {
-      schemaVersion: 1,
+      schemaVersion: SCHEMA_VERSION,
       epoch,
       opened,
       lease: endless ? { kind: 'endless' } : expiresAtMs === null ? { kind: 'none' } : { kind: 'finite', expiresAtMs },
@@ -174,6 +174,7 @@ export class SimSchema {
             this.#watcher.callActs(call, this.#host);
             stored.epoch = epoch;
             if (call.unfenced !== null) stored.unfenced = call.unfenced;
+            if (!isArmed({ tickMs: stored.tickMs, nowMs: this.#nowMs })) this.rearm();
             end(this.#tell('done'));
           });
           return;

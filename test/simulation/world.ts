@@ -3,6 +3,7 @@
 
 import { createHash } from 'node:crypto';
 import type { AgentMemory, RememberedPair } from '../../src/core/agent-memory.ts';
+import type { Call } from '../../src/core/call.ts';
 import { type Board, NO_TERMS, type Policy } from '../../src/core/decision.ts';
 import type { HookOrder, HookResult } from '../../src/core/hook.ts';
 import type { Pair } from '../../src/core/pair.ts';
@@ -52,6 +53,9 @@ export interface Watcher extends CallWatcher {
   acknowledged(write: Write, host: SimHost): void;
 }
 
+/** Told when a process sends a call, and when one looks at a row (null): directed stories break something at that very moment. */
+export type OnCall = (process: string, call: Call | null, host: SimHost) => void;
+
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
 const SWITCHED_ON_MS: readonly [number, number] = [3_000, 30_000];
 const REQUEST_EXPIRES_MS = 10_000;
@@ -80,6 +84,7 @@ export class World {
     acknowledged: () => {},
     callActs: () => {},
   };
+  onCall: OnCall = () => {};
   readonly #chance: Chance;
   readonly #hash = createHash('sha256');
   /** An operator's own way to the board, which no link is in the way of. */
@@ -272,6 +277,7 @@ export class World {
               target: this.#target(host),
               network: this.network,
               connectTimeoutMs: CONNECT_TIMEOUT_MS,
+              onCall: (call) => this.onCall(life.name, call, this.#target(host)),
             }),
           memory,
           runHook: (order) => this.#runHook(life, order),
