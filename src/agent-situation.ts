@@ -36,8 +36,9 @@ function guardOf(
     active,
     passive,
     passiveBroke,
+    lastOpened: last,
     nowMs,
-  }: { active: Evidence; passive: Evidence; passiveBroke: boolean; nowMs: number },
+  }: { active: Evidence; passive: Evidence; passiveBroke: boolean; lastOpened: Host | null; nowMs: number },
 ): Guard {
   const { roles, epoch, lease, leaseMs } = orders;
   const flagOnBoard = board.unfenced !== false;
@@ -55,6 +56,7 @@ function guardOf(
     passiveArmed: life?.armed === true,
     passiveDown: passive.kind === 'refused' && passiveBroke && lostIt && life?.cameUpReadOnly === true,
     claimedForMs: work.claimedAtMs === null ? null : nowMs - work.claimedAtMs,
+    lastOpened: last,
     hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
   };
 }
@@ -149,6 +151,7 @@ export async function situationOf(
             active,
             passive,
             passiveBroke: serverFor(roles.passive).connectionBroke,
+            lastOpened: byRows ?? board.opened,
             nowMs,
           }),
   };

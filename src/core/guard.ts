@@ -25,6 +25,8 @@ export interface Guard {
   readonly passiveDown: boolean;
   /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
   readonly claimedForMs: number | null;
+  /** Who was opened last, by the rows, or where one cannot be read by the board; null: nobody knows. */
+  readonly lastOpened: Host | null;
   readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
 }
 

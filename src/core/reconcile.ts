@@ -259,6 +259,13 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
     return step({ do: 'close', host: roles.active }, `the lease of ${roles.active} has run out`);
   }
   if (wasOpenedUnder(row, guard.epoch)) return null;
+  if (guard.lastOpened === roles.passive) {
+    // Its old lease goes on (a paused VM, a lock, a clock that went back), but the other host took writes since, and may still.
+    return step(
+      { do: 'close', host: roles.active },
+      `${roles.active} is writable by an older decision than the last one that opened ${roles.passive}`,
+    );
+  }
   const { passive } = situation;
   const claim =
     claimed(situation, roles.active, active) ??

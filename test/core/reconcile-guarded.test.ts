@@ -74,6 +74,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     passiveArmed: true,
     passiveDown: false,
     claimedForMs: null,
+    lastOpened: A,
     hook: 'none',
     ...changes,
   };
@@ -276,6 +277,15 @@ describe('an active that stays', () => {
     const later = { boot: { uuid: '', startedSec: BOOT + 60 } };
     const restarted = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A), startedSec: BOOT + 60 }, later);
     expect(brief(nextStep(kept({ active: restarted })))).toBe('close A');
+  });
+
+  it('is closed, and opened like any other, when the other host was opened since', () => {
+    const woken = hostA({ epoch: EIGHT_A });
+    expect(brief(nextStep(kept({ active: woken, passive: failure('silent') }, { lastOpened: B })))).toBe('close A');
+    expect(brief(nextStep(kept({ active: woken, passive: failure('silent') })))).toBe('grant(io-stopped) A');
+    expect(brief(nextStep(kept({ active: woken, passive: failure('silent') }, { lastOpened: null })))).toBe(
+      'grant(io-stopped) A',
+    );
   });
 
   it('is closed when its lease has run out and it is still open', () => {
