@@ -5,7 +5,7 @@ import type { Orders } from './agent-hands.ts';
 import type { Work } from './agent-telling.ts';
 import { FRESH_MS } from './core/death.ts';
 import type { Board } from './core/decision.ts';
-import { type Guard, isClaimed, lastOpened } from './core/guard.ts';
+import { type Guard, isClaimed, lastOpened, wasOpenedUnder } from './core/guard.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
@@ -121,15 +121,19 @@ export async function situationOf(
   const nowMs = clock.monotonic();
   const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
   const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';
+  const isIncumbent = ({ epoch }: Orders, last: Host | null): boolean => {
+    // Rows know nothing of a host that was opened by hand; the board does.
+    if (last !== null) return last === roles.active && board.opened !== roles.passive;
+    const row = active.kind === 'answered' ? active.facts.row : null;
+    if (board.opened === roles.active || wasOpenedUnder(row, epoch)) return true;
+    // A host that woke up open may have slept while another one was opened: only one that nobody ever opened was the writer all along.
+    return board.opened === null && row?.opened === null && work.wasOpen;
+  };
   return {
     roles,
     active,
     passive,
-    // Rows know nothing of a host that was opened by hand; the board does.
-    incumbent:
-      byRows === null
-        ? work.wasOpen || board.opened === roles.active
-        : byRows === roles.active && board.opened !== roles.passive,
+    incumbent: orders === null ? work.wasOpen || board.opened === roles.active : isIncumbent(orders, byRows),
     passiveWroteLast: (board.opened ?? byRows) === roles.passive,
     passiveGone: !isAlive(passive) && (await isGone(store, uniqsign, roles.passive, clock.wall())),
     ioStopped: stopped ? [...(await store.ioStopped(uniqsign, [roles.active, roles.passive])), ...ioStoppedHere] : [],
