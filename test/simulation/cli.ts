@@ -3,11 +3,13 @@
 
 import { runMany, tell } from './many.ts';
 import { type Outcome, runSeed } from './run.ts';
+import { isStory, type StoryName, tellStory } from './stories.ts';
 
 export { added, noSums, runMany, tell } from './many.ts';
 
 const USAGE = `npm run sim -- SEED            replay one seed and print its story
 npm run sim -- SEED --debug    with the daemons' debug lines
+npm run sim -- --story NAME    tell one of the directed stories of stories.ts
 npm run sim -- --seeds N       run N seeds from 1 on (--from M: from M on)
 npm run sim -- --seconds N     run seeds for N simulated seconds, on all cores`;
 
@@ -19,6 +21,8 @@ export async function main(args: readonly string[]): Promise<number> {
     const sums = await runMany({ from, step: 1, seeds, seconds: Number.POSITIVE_INFINITY }, console.log);
     return tell(sums, (performance.now() - began) / 1000, console.log);
   }
+  const told = args[args.indexOf('--story') + 1];
+  if (args.includes('--story') && told !== undefined && isStory(told)) return await tellOne(told);
   const [seed] = args.filter((arg) => !arg.startsWith('--'));
   if (seed === undefined) {
     console.log(USAGE);
@@ -28,6 +32,13 @@ export async function main(args: readonly string[]): Promise<number> {
   for (const line of outcome.story) console.log(line);
   console.log(`\n${summary(outcome)}`);
   return outcome.violations.length === 0 ? 0 : 1;
+}
+
+async function tellOne(name: StoryName): Promise<number> {
+  const { violations, story } = await tellStory(name);
+  for (const line of story) console.log(line);
+  for (const { promise, what } of violations) console.log(`\n${promise}: ${what}`);
+  return violations.length === 0 ? 0 : 1;
 }
 
 function summary({ seed, kind, violations, simulatedMs, events, hash, figures, convergedMs }: Outcome): string {

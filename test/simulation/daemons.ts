@@ -155,6 +155,7 @@ async function runAgent(parts: DaemonParts): Promise<void> {
     wake,
     stop,
   });
+  await pairs.ended();
 }
 
 function loopOf({ life }: DaemonParts, log: Log) {

@@ -33,6 +33,7 @@ export class LeaseCheckers {
   }
 
   changed(): void {
+    this.#checkFlagged();
     for (const host of this.#world.hosts) {
       if (host.isLocked) this.#wasLockedMs.set(host, this.#nowMs);
       if (host.clockBackMs > (this.#clockBackMs.get(host) ?? Number.NEGATIVE_INFINITY)) {
@@ -112,6 +113,22 @@ export class LeaseCheckers {
       'S1',
       `decision ${name(epoch)} lets ${host.name} write while ${other.name} still may, by its ${lease.kind} lease`,
     );
+  }
+
+  /**
+   * F6, from which S1 follows: an endless lease is known to whoever might wait for it to run out. Not judged: a board that is older than the
+   * row, whose decisions nobody obeys, and an operator's promote.
+   */
+  #checkFlagged(): void {
+    const { epoch, unfenced } = this.#world.flag();
+    if (epoch === null || unfenced !== false) return;
+    for (const host of this.#world.hosts) {
+      const row = host.schema.row;
+      const beside = this.#world.other(host).schema.row;
+      if (row === null || row.readOnly || row.lease.kind !== 'endless') continue;
+      if (beside?.unfenced === true || (row.epoch?.number ?? 0) > epoch.number) continue;
+      this.#violated('S1', `the lease of ${host.name} is endless, and neither the board nor the other row says so`);
+    }
   }
 
   /** S3: numbers only rise, and each stands for one decision. */

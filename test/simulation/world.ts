@@ -12,6 +12,7 @@ import { lifeOfNewMember } from '../../src/core/stranger.ts';
 import type { Store } from '../../src/store/store.ts';
 import { boardOf } from '../../src/store/wire.ts';
 import { decodeEpoch, decodeRoles } from '../../src/store/wire-decisions.ts';
+import { decodeUnfenced } from '../../src/store/wire-guard.ts';
 import { keysOf } from '../../src/store/wire-keys.ts';
 import { aPair } from '../support/build.ts';
 import { SimRedis } from './board.ts';
@@ -158,6 +159,13 @@ export class World {
     const decided = decodeEpoch(memory.fields(keys.epoch)).value;
     const roles = decided?.roles ?? decodeRoles(memory.fields(keys.mode)).value;
     return { roles, epoch: decided?.epoch ?? null, terms: decided?.terms ?? NO_TERMS };
+  }
+
+  /** The flag of the pair's lease, and the decision beside which it stands. */
+  flag(): Pick<Board, 'epoch' | 'unfenced'> {
+    const keys = keysOf(this.pair.uniqsign);
+    const unfenced = decodeUnfenced(this.redis.memory.text(keys.unfenced)).value;
+    return { unfenced, epoch: unfenced === false ? this.board().epoch : null };
   }
 
   /** All of it, for who looks seldom. */

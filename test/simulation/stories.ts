@@ -1,0 +1,380 @@
+// Directed stories: the shortest known ways to break a promise of a pair with a lease, each broken at the very moment that matters. With the code
+// as it is every promise is kept (stories.test.ts); with the rule switched off for which it stands, one is not (mutants.mjs). Most come
+// from the model of the protocol and from seeds.
+
+import { NO_SAFETY, type Policy } from '../../src/core/decision.ts';
+import { REDIS } from './board.ts';
+import { Chance } from './chance.ts';
+import { Checkers, type Violation } from './checkers.ts';
+import type { SimHost } from './host.ts';
+import type { Process } from './process.ts';
+import { World, type WorldOptions } from './world.ts';
+
+interface Scene {
+  readonly world: World;
+  readonly a: SimHost;
+  readonly b: SimHost;
+  readonly checkers: Checkers;
+  process(name: string): Process;
+  run(seconds: number): Promise<void>;
+  /** False: it did not come about. */
+  until(check: () => boolean, withinSec?: number): Promise<boolean>;
+  /** These talk with each other alone; the returned function heals it. */
+  cutOff(...inside: readonly string[]): () => void;
+  cut(one: string, other: string): () => void;
+  /** At the first moment when `check` says so of a call that is about to be sent (null: a look). */
+  at(check: (process: string, call: string | null, host: SimHost) => boolean): Promise<boolean>;
+  /** Everything healed by now, it comes to rest; else that is told as a violation (L2). */
+  rests(withinSec?: number): Promise<void>;
+}
+
+interface Story {
+  readonly about: string;
+  readonly options?: Partial<WorldOptions>;
+  readonly policy?: Partial<Policy>;
+  readonly style?: Partial<WorldOptions['style']>;
+  /** Begins without waiting for a pair that is armed. */
+  readonly early?: boolean;
+  /** The active never stops taking writes (L3). */
+  readonly harmless?: boolean;
+  readonly tell: (scene: Scene) => Promise<void>;
+}
+
+const SLICE_MS = 5;
+
+export const STORIES = {
+  'renewals beside a new active': {
+    about: 'F3: an agent on the side of the cut-off active does not feed its lease',
+    tell: async ({ cutOff, run, rests }) => {
+      const heal = cutOff('A', 'agent-2', 'client-of-A');
+      await run(25);
+      heal();
+      await rests();
+    },
+  },
+  'a renewal that waits in a frozen server': {
+    about: 'F4: it counts from before its witness was asked, not from when it runs',
+    policy: { leaseMs: 6_000 },
+    tell: async ({ world, a, at, run, cutOff, rests }) => {
+      await at((process, call, host) => process === 'agent-2' && call === 'renew' && host === a);
+      a.freeze();
+      await run(0.05);
+      const heal = cutOff('A', 'client-of-A');
+      await world.switchOver();
+      await run(4.5);
+      a.thaw();
+      await run(15);
+      heal();
+      await rests();
+    },
+  },
+  'a silent host holds what nobody has': {
+    about: 'F5: nothing flows from the old active before it was seen closed and what it holds was counted',
+    tell: async ({ a, b, cut, cutOff, run, until, rests }) => {
+      const healLink = cut('A', 'B');
+      await run(0.5);
+      const heal = cutOff('A', 'client-of-A');
+      await until(() => b.takesWrites);
+      await run(5);
+      healLink();
+      heal();
+      await until(() => a.readOnly);
+      await rests();
+    },
+  },
+  'Redis is emptied': {
+    about: 'F8: the rows decide, with a higher number and the flag up',
+    harmless: true,
+    tell: async ({ world, run, rests }) => {
+      world.redis.empty();
+      await run(20);
+      await rests();
+    },
+  },
+  'Redis is restored from an old dump': {
+    about: 'F8: an old dump never switches back',
+    tell: async ({ world, b, until, run, rests }) => {
+      const dump = world.redis.dump();
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await run(2);
+      world.redis.restore(dump);
+      await run(20);
+      await rests();
+    },
+  },
+  'cut off after the last agent went': {
+    about: 'F6: an endless lease is never waited for',
+    tell: async ({ process, cutOff, until, run, rests, a }) => {
+      process('agent-1').stop();
+      process('agent-2').stop();
+      await until(() => ['agent-1', 'agent-2'].every((name) => process(name).state === 'down'));
+      const heal = cutOff('A', 'client-of-A');
+      process('agent-1').start();
+      process('agent-2').start();
+      await run(25);
+      heal();
+      await until(() => a.takesWrites);
+      await rests();
+    },
+  },
+  'the last agent goes while the board is away': {
+    about: 'F6: the flag stands on the passive’s row before the lease is endless',
+    harmless: true,
+    tell: async ({ world, process, until, run, rests }) => {
+      world.redis.stop();
+      process('agent-1').crash();
+      process('agent-2').stop();
+      await until(() => process('agent-2').state === 'down');
+      await run(10);
+      world.redis.start();
+      await run(10);
+      process('agent-1').start();
+      process('agent-2').start();
+      await rests();
+    },
+  },
+  'the row alone knows that the lease is endless': {
+    about: 'F6: whoever claims reads the flag of the row',
+    tell: async (scene) => {
+      const { cutOff, run, until, a, rests } = scene;
+      await flagOnRowAlone(scene);
+      const heal = cutOff('A', 'client-of-A');
+      scene.process('agent-1').thaw();
+      await run(25);
+      heal();
+      await until(() => a.takesWrites, 60);
+      scene.process('agent-2').start();
+      await rests();
+    },
+  },
+  'the flag of the row is about the other host': {
+    about: 'F6: the new host’s lease is what its decision permits',
+    tell: async (scene) => {
+      const { b, until, run, rests } = scene;
+      await flagOnRowAlone(scene);
+      scene.process('agent-1').thaw();
+      await until(() => b.takesWrites);
+      await run(5);
+      scene.process('agent-2').start();
+      await rests();
+    },
+  },
+  'the agents go while the pair is being armed': {
+    about: 'L3, F6: a clean stop makes the lease endless by a decision of its own',
+    early: true,
+    harmless: true,
+    tell: async ({ a, process, until, run, rests }) => {
+      // Armed already by its row, and the flags still stand.
+      await until(() => a.schema.row?.lease.kind === 'finite');
+      process('agent-1').stop();
+      process('agent-2').stop();
+      await run(15);
+      process('agent-1').start();
+      process('agent-2').start();
+      await rests();
+    },
+  },
+  'one agent': {
+    about: 'F15: one agent alone arms nothing',
+    early: true,
+    options: { agents: 1 },
+    harmless: true,
+    tell: async ({ process, run, rests }) => {
+      await run(10);
+      process('agent-1').crash();
+      await run(10);
+      process('agent-1').start();
+      await rests();
+    },
+  },
+  'all agents go, one after the other': {
+    about: 'L3: taking mmm away never takes the database away',
+    harmless: true,
+    tell: async ({ process, run, until, rests }) => {
+      process('agent-1').stop();
+      await run(1.3);
+      process('agent-2').stop();
+      await until(() => process('agent-2').state === 'down');
+      await run(20);
+      process('agent-1').start();
+      process('agent-2').start();
+      await rests();
+    },
+  },
+  'the board and one agent are lost': {
+    about: 'L3: the passive’s row is witness enough',
+    harmless: true,
+    tell: async ({ world, process, run, rests }) => {
+      world.redis.stop();
+      process('agent-1').crash();
+      await run(5);
+      process('agent-2').crash();
+      process('agent-2').start();
+      await run(10);
+      world.redis.start();
+      process('agent-1').start();
+      await rests();
+    },
+  },
+  'a switchover while replication is behind': {
+    about: 'F13: the new active first receives all that the old one holds',
+    style: { gtid: true },
+    tell: async ({ world, b, cut, run, until, rests }) => {
+      const heal = cut('A', 'B');
+      await run(0.5);
+      await world.switchOver();
+      await run(1);
+      heal();
+      await until(() => b.takesWrites);
+      await rests();
+    },
+  },
+  'the writer of before comes back while the new one is drained': {
+    about: 'F8: who was opened last needs no drain, and nobody else',
+    tell: async ({ world, a, b, until, run, rests }) => {
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await rests();
+      a.replica.lagMs = 400;
+      await run(5);
+      b.die(false);
+      await run(3);
+      b.restart();
+      await run(3);
+      a.replica.lagMs = 0;
+      await rests();
+    },
+  },
+  'an active that was paused wakes beside a silent new one': {
+    about: 'S1: being open by an older lease is no reason to be opened without fencing whoever was opened since',
+    tell: async ({ a, b, cutOff, until, run, rests }) => {
+      a.freeze('machine');
+      await until(() => b.takesWrites);
+      await run(3);
+      const heal = cutOff('B', 'client-of-B');
+      a.thaw();
+      await run(20);
+      heal();
+      await rests();
+    },
+  },
+  'the passive’s SQL thread is stopped when the active dies': {
+    about: 'F2: it is started before the I/O thread is stopped',
+    style: { gtid: true, startsItself: true },
+    tell: async ({ a, b, run, until, checkers, rests }) => {
+      b.replica.stop({ io: false, sql: true });
+      await run(2);
+      a.die(true);
+      if (!(await until(() => b.takesWrites, 30))) checkers.violated('L1', 'B is not opened within 30 s');
+      a.restart();
+      await rests();
+    },
+  },
+} as const satisfies Readonly<Record<string, Story>>;
+
+export type StoryName = keyof typeof STORIES;
+
+export function isStory(name: string): name is StoryName {
+  return Object.hasOwn(STORIES, name);
+}
+
+/**
+ * agent-2, without the board, takes its leave as the last one: the flag stands on B's row, and A's lease is endless. At that moment an
+ * operator changes his mind twice, and identify, which has seen neither row yet, decides higher and higher numbers, at last for B. agent-1 is
+ * frozen meanwhile.
+ */
+async function flagOnRowAlone({ world, a, process, cut, at, until }: Scene): Promise<void> {
+  process('agent-1').freeze();
+  const heal = cut('agent-2', REDIS);
+  process('agent-2').stop();
+  await at((name, call) => name === 'agent-2' && call === 'claim');
+  for (let count = 0; count < 3; count++) {
+    const before = world.board().epoch?.number ?? 0;
+    await world.switchOver();
+    await until(() => (world.board().epoch?.number ?? 0) > before, 0.3);
+  }
+  await until(() => a.schema.row?.lease.kind === 'endless');
+  await until(() => process('agent-2').state === 'down');
+  heal();
+}
+
+export async function tellStory(
+  name: StoryName,
+): Promise<{ readonly violations: readonly Violation[]; readonly story: readonly string[] }> {
+  const story: Story = STORIES[name];
+  const options: WorldOptions = {
+    monitors: 1,
+    identifies: 1,
+    agents: 2,
+    blocking: false,
+    policy: { ...NO_SAFETY, fencing: 'lease', onUnreachable: 'wait', ...story.policy },
+    hookWorks: false,
+    clients: 2,
+    stubborn: true,
+    writeEveryMs: 50,
+    ...story.options,
+    style: { gtid: false, sharedDomain: false, startsItself: false, netTimeoutMs: 4_000, applyMs: 2, ...story.style },
+  };
+  const world = new World(options, new Chance(name));
+  const checkers = new Checkers(world, { harmless: story.harmless === true });
+  world.watcher = checkers;
+  world.begin();
+  const scene = sceneOf(world, checkers);
+  if (story.early !== true) await scene.rests();
+  if (checkers.violations.length === 0) await story.tell(scene);
+  for (const what of world.broken) checkers.violated('bug', what);
+  return { violations: checkers.violations, story: world.story };
+}
+
+function sceneOf(world: World, checkers: Checkers): Scene {
+  const { timeline, network } = world;
+  const over = () => checkers.violations.length > 0;
+  const until = async (check: () => boolean, withinSec = 30) => {
+    const endMs = timeline.nowMs + 1_000 * withinSec;
+    while (!check() && timeline.nowMs < endMs && !over()) await timeline.run(timeline.nowMs + SLICE_MS);
+    return check();
+  };
+  const cutAll = (links: readonly (readonly [string, string])[]) => {
+    const ways = links.flatMap(([one, other]) => [[one, other] as const, [other, one] as const]);
+    for (const [from, to] of ways) network.cut(from, to);
+    return () => {
+      for (const [from, to] of ways) network.heal(from, to);
+    };
+  };
+  return {
+    world,
+    a: world.a,
+    b: world.b,
+    checkers,
+    process: (name) => {
+      const found = world.processes.find((process) => process.name === name);
+      if (found === undefined) throw new Error(`there is no ${name}`);
+      return found;
+    },
+    run: async (seconds) => {
+      await until(() => false, seconds);
+    },
+    until,
+    cutOff: (...inside) => {
+      const others = ['A', 'B', REDIS, ...[...world.processes, ...world.clients].map(({ name }) => name)].filter(
+        (name) => !inside.includes(name),
+      );
+      return cutAll(inside.flatMap((one) => others.map((other) => [one, other] as const)));
+    },
+    cut: (one, other) => cutAll([[one, other]]),
+    at: async (check) => {
+      let seen = false;
+      world.onCall = (process, call, host) => {
+        seen ||= check(process, call?.do ?? null, host);
+      };
+      await until(() => seen);
+      world.onCall = () => {};
+      return seen;
+    },
+    rests: async (withinSec = 90) => {
+      if (await until(() => checkers.notConverged() === null, withinSec)) return;
+      checkers.violated('L2', `${withinSec} s later: ${checkers.notConverged()}`);
+    },
+  };
+}
