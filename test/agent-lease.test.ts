@@ -137,11 +137,11 @@ describe('a host that is open', () => {
     await decided(epochOf(7));
     const { keeper } = aKeeper();
     const baseMs = clock.wall();
-    b.before = (what) => {
-      // The process sleeps between the two questions.
-      if (what === 'look') void clock.advance(1_200);
-    };
-    await round(keeper);
+    b.freeze();
+    const renewing = round(keeper);
+    await clock.advance(400);
+    b.thaw();
+    await renewing;
     expect(renewals(a)).toMatchObject([{ baseMs, leaseMs: LEASE_MS }]);
     expect(a.expiresAtMs).toBe(baseMs + LEASE_MS);
   });
@@ -250,8 +250,11 @@ describe('the witness', () => {
     const { keeper } = aKeeper();
     await round(keeper);
     const renewed = renewals(a).length;
-    // The look of one round answers only in the next one, and what it saw is what was true when it was answered.
-    b.freeze();
+    // The look of one round answers only in the next one.
+    let answer = () => {};
+    b.held = new Promise((resolve) => {
+      answer = resolve;
+    });
     away();
     await second();
     await round(keeper);
@@ -259,7 +262,7 @@ describe('the witness', () => {
     const next = round(keeper);
     await settle();
     b.claimed(epochOf(8, SECONDARY));
-    b.thaw();
+    answer();
     await next;
     expect(renewals(a)).toHaveLength(renewed);
   });
@@ -311,6 +314,11 @@ describe('a change of roles', () => {
     await rounds(6, keeper);
     expect([a.readOnly, b.readOnly]).toEqual([true, false]);
     expect(renewals(b)).toHaveLength(6);
+    const order: string[] = [];
+    a.before = (what) => order.push(`a ${what}`);
+    b.before = (what) => order.push(`b ${what}`);
+    await round(keeper);
+    expect(order).toEqual(['b look', 'a look', 'b renew']);
   });
 
   it('leaves an old active that woke up writable to its own lease', async () => {
@@ -562,6 +570,25 @@ describe('a board that hangs', () => {
       a.event();
       b.event();
     }
+    expect(a.readOnly).toBe(false);
+  });
+
+  it('is not sent one record after the other', async () => {
+    await decided(epochOf(7));
+    const store = aStore();
+    let puts = 0;
+    const putAgent = () => {
+      puts += 1;
+      return new Promise<never>(() => {});
+    };
+    const { keeper } = aKeeper({
+      store: { ...store, findPair: (uniqsign) => store.findPair(uniqsign), putLife: async () => true, putAgent },
+    });
+    for (let at = 0; at < 6; at++) {
+      expect(await round(keeper)).toBeLessThanOrEqual(550);
+      await second();
+    }
+    expect(puts).toBe(1);
     expect(a.readOnly).toBe(false);
   });
 });

@@ -27,6 +27,8 @@ export class FakeFenced {
   before: (what: Call['do'] | 'look') => void = () => {};
   /** What calls answer instead of doing anything. */
   answers: ((call: Call) => Called | null) | null = null;
+  /** Looks are answered, with what was true when they were asked, only when this resolves. */
+  held: Promise<void> | null = null;
   #frozen: { readonly thawed: Promise<void>; thaw(): void } | null = null;
 
   constructor(host: Host, nowMs: () => number) {
@@ -108,7 +110,10 @@ export class FakeFenced {
     this.before('look');
     this.looks += 1;
     if (this.down !== null) return this.down;
-    return this.row === null ? { kind: 'none' } : { kind: 'row', row: this.#told(this.row), uuid: this.uuid };
+    const { row } = this;
+    const told: Looked = row === null ? { kind: 'none' } : { kind: 'row', row: this.#told(row), uuid: this.uuid };
+    await this.held;
+    return told;
   }
 
   async #call(call: Call): Promise<Called> {
