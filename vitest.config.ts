@@ -1,7 +1,21 @@
+import { readFileSync } from 'node:fs';
 import { defineConfig } from 'vitest/config';
+import { MUTANTS, mutated } from './test/simulation/mutants.mjs';
 
 const NEEDS_SERVERS = ['test/servers/**/*.test.ts', 'test/**/*.real.test.ts'];
 const NEEDS_NETWORK = ['test/faults/**/*.faults.test.ts'];
+
+/** `npm run mutants` runs tests on real servers with one thing in the code changed. */
+const mutant = MUTANTS.find(({ name }) => name === process.env['MMM_MUTANT']) ?? null;
+const plugins =
+  mutant === null
+    ? []
+    : [
+        {
+          name: 'mutate',
+          load: (path: string) => (path.endsWith('.ts') ? mutated(mutant, path, readFileSync(path, 'utf8')) : null),
+        },
+      ];
 
 // unit: needs nothing but Node. servers: starts real MariaDB, MySQL, Redis, HAProxy on free loopback ports. faults: the same in network
 // namespaces, as root; says so and skips where there can be none.
@@ -16,6 +30,7 @@ export default defineConfig({
         },
       },
       {
+        plugins,
         test: {
           name: 'servers',
           include: NEEDS_SERVERS,

@@ -1,18 +1,28 @@
 // The types of mutants.mjs, which is no TypeScript because Node runs it as it is.
 
-import type { Violation } from './checkers.ts';
-import type { runSeed } from './run.ts';
+import type { StoryName } from './stories.ts';
 
-export interface Mutant {
+interface Edit {
+  readonly find: string;
+  readonly replace: string;
+}
+
+export interface Mutant extends Edit {
   readonly name: string;
+  /** Its name in the model of the protocol, or the promise that it keeps. */
+  readonly mend: string;
   /** A few dozen seeds are enough, so that the tests try it. */
   readonly quick?: boolean;
   readonly file: string;
-  readonly from: string;
-  readonly to: string;
+  readonly also?: readonly Edit[];
+  readonly shows: {
+    readonly story?: StoryName;
+    readonly servers?: string;
+    readonly guarded?: boolean;
+    readonly seeds?: { readonly from: number; readonly count: number };
+  };
 }
 
 export const MUTANTS: readonly Mutant[];
-export function runnerWith(mutant: Mutant | null): Promise<typeof runSeed>;
-export function firstRed(mutant: Mutant, from: number, count: number): Promise<(Violation & { seed: number }) | null>;
-export function main(names: readonly string[]): Promise<number>;
+export function mutated(mutant: Mutant | null, path: string, text: string): string | null;
+export function firstRed(mutant: Mutant): Promise<{ by: string; promise: string; what: string } | null>;

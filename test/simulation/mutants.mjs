@@ -1,84 +1,388 @@
-// Do the checkers bite? Each mutant is the code under test with one thing that keeps a promise taken out, in a bundle of its own (the
-// files stay as they are). It must go red for some seed. `npm run sim -- --mutants`; the tests run the quick ones.
+// Do the checkers bite? Each mutant is the code with one thing that keeps a promise taken out, and the story, the seeds or the test on real
+// servers that goes red then. The files stay as they are: the edit is made while they are bundled. `npm run mutants` tries all of them and
+// fails when one survives, or when the text that it changes is not there any more.
 
+import { spawn } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
-const SEEDS = 3_000;
-const SRC = resolve(import.meta.dirname, '../../src');
+const ROOT = resolve(import.meta.dirname, '../..');
+/** Tried when nothing else is said. */
+const SEEDS = { from: 1, count: 400 };
 
+const CALLS = 'src/mysql/schema-calls.ts';
+const REAL = 'test/mysql/calls.real.test.ts';
+
+/**
+ * mend: its name in the model of the protocol, where it has one. shows: `story` of stories.ts; `guarded` and `seeds` of run.ts; `servers`: the
+ * name of a test of calls.real.test.ts.
+ */
 export const MUTANTS = [
   {
+    name: 'a renewal without a witness',
+    mend: 'm_witness',
+    file: 'src/agent-lease.ts',
+    find: 'if (!witness.agrees) {',
+    replace: 'if (!witness.agrees && epoch.number < 0) {',
+    shows: { story: 'renewals beside a new active' },
+  },
+  {
+    name: 'an opening without a witness',
+    mend: 'm_witness',
+    file: 'src/agent-hands.ts',
+    find: "if (!witness.agrees) return { kind: 'not-done', why: witness.why };",
+    replace: '',
+    shows: { story: 'an agent sleeps before it opens' },
+  },
+  {
+    name: 'a renewal counts from when it runs',
+    mend: 'm_bound',
+    file: 'src/agent-lease.ts',
+    find: 'baseMs: looked.row.nowMs, leaseMs',
+    replace: 'baseMs: looked.row.nowMs + 3_600_000, leaseMs',
+    shows: { story: 'a renewal that waits in a frozen server' },
+  },
+  {
+    name: 'the server counts a renewal from when it runs',
+    mend: 'm_bound',
+    file: CALLS,
+    find: "const GRANTED_UNTIL = 'LEAST(p_base_ms, v_now) + p_lease_ms';",
+    replace: "const GRANTED_UNTIL = 'v_now + p_lease_ms';",
+    shows: { servers: 'counts from the base, and never takes anything away' },
+  },
+  {
+    name: 'the wait for a silent host is not counted from the claim',
+    mend: 'm_bound',
+    file: 'src/core/guard.ts',
+    find: 'const leftMs = leaseWaitMs(guard.leaseMs) - guard.claimedForMs;',
+    replace: 'const leftMs = 0 * leaseWaitMs(guard.leaseMs) - guard.claimedForMs;',
+    shows: { story: 'a renewal that waits in a frozen server' },
+  },
+  {
+    name: 'a lease that is out is renewed',
+    mend: 'm_norevive',
+    file: CALLS,
+    find: "ELSEIF ${LEASE_IS_OUT} THEN\n  SET v_outcome = 'lease-out';\nELSE\n  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST",
+    replace: 'ELSE\n  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST',
+    shows: { servers: 'a lease that is out is not given again to a host that is still open' },
+  },
+  {
+    name: 'replication runs towards a silent host',
+    mend: 'm_heal',
+    file: 'src/core/reconcile.ts',
+    find: "if (passive.kind !== 'answered') return atRest(situation);",
+    replace:
+      "if (passive.kind !== 'answered') return active.replication?.io === 'No' ? step({ do: 'start-io', host: roles.active }, 'mutant') : atRest(situation);",
+    shows: { story: 'a silent host holds what nobody has' },
+  },
+  {
+    name: 'a number that stands for two decisions',
+    mend: 'm_unique, m_kind',
+    file: CALLS,
+    find: 'ELSEIF p_number < v_number OR (p_number = v_number AND NOT (p_id = v_id AND p_active = v_active)) THEN',
+    replace: 'ELSEIF p_number < v_number THEN',
+    shows: { servers: 'on an open host: the same number with another id' },
+  },
+  {
+    name: 'the active of a number is not compared',
+    mend: 'm_unique',
+    file: CALLS,
+    find: 'AND NOT (p_id = v_id AND p_active = v_active))',
+    replace: 'AND NOT (p_id = v_id))',
+    shows: { servers: 'on an open host: the same number and id with another active' },
+  },
+  {
+    name: 'identify does not take a number above the rows',
+    mend: 'm_unique',
+    file: 'src/identify-guard.ts',
+    find: 'highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),',
+    replace: 'highest: Math.max(number, isOn ? 0 * highestIn(observations) : 0),',
+    shows: { story: 'Redis is emptied' },
+  },
+  {
+    name: 'identify does not see that the board is older than the rows',
+    mend: 'm_unique',
+    file: 'src/core/rows.ts',
+    find: 'if (number > (epoch?.number ?? 0)) return `',
+    replace: 'if (number < 0) return `',
+    shows: { story: 'an identify is restarted, and Redis restored' },
+  },
+  {
+    name: 'an endless lease is waited for',
+    mend: 'm_endless',
+    file: 'src/core/guard.ts',
+    find: 'if (guard.passiveArmed && !guard.unfenced && guard.claimedForMs !== null) {',
+    replace: 'if (guard.passiveArmed && guard.claimedForMs !== null) {',
+    shows: { story: 'cut off after the last agent went' },
+  },
+  {
+    name: 'whoever was opened first needs no drain',
+    mend: 'm_lastopen',
+    file: 'src/core/guard.ts',
+    find: 'return first > second ? one.host : other.host;',
+    replace: 'return first < second ? one.host : other.host;',
+    shows: { story: 'the writer of before comes back while the new one is drained' },
+  },
+  {
+    name: 'a stop of the I/O thread compares nothing',
+    mend: 'm_guard',
+    file: 'src/agent-hands.ts',
+    find: "return await call(fence, { do: 'stop-io', epoch: orders.epoch });",
+    replace: 'return await server.apply(step);',
+    shows: { story: 'renewals beside a new active' },
+  },
+  {
+    name: 'a start of replication compares nothing',
+    mend: 'm_guard',
+    file: 'src/agent-hands.ts',
+    find: 'return await call(fence, { do: step.do, epoch: orders.epoch, fromStandstill: losesNothing(look) });',
+    replace: 'return await server.apply(step);',
+    shows: { story: 'renewals beside a new active' },
+  },
+  {
+    name: 'the server opens while its I/O thread runs',
+    mend: 'm_guard',
+    file: CALLS,
+    find: 'ELSEIF NOT v_writable AND NOT v_ours AND v_io > 0 THEN',
+    replace: 'ELSEIF NOT v_writable AND NOT v_ours AND v_io < 0 THEN',
+    shows: { servers: 'S4: neither with the I/O thread on nor before the end of the relay log' },
+  },
+  {
+    name: 'the server opens before the end of its relay log',
+    mend: 'm_guard',
+    file: CALLS,
+    find: 'ELSEIF NOT v_writable AND NOT v_ours AND p_drained AND (v_reading = 0 OR v_working > 0) THEN',
+    replace: 'ELSEIF NOT v_writable AND NOT v_ours AND p_drained AND v_reading < 0 THEN',
+    shows: { servers: 'S4: neither with the I/O thread on nor before the end of the relay log' },
+  },
+  {
+    name: 'nobody reads the flag of the row',
+    mend: 'm_claimReads',
+    file: 'src/agent-situation.ts',
+    find: 'unfenced: flagOnBoard || row?.unfenced === true,',
+    replace: 'unfenced: flagOnBoard || row === undefined,',
+    shows: { story: 'the row alone knows that the lease is endless' },
+  },
+  {
+    name: 'the flag is taken for the permission',
+    mend: 'm_want',
+    file: 'src/agent-situation.ts',
+    find: 'return { roles, epoch, lease: terms.lease, leaseMs: policy.leaseMs };',
+    replace: "return { roles, epoch, lease: unfenced === false ? 'finite' : 'endless', leaseMs: policy.leaseMs };",
+    also: [
+      {
+        find: 'export function ordersOf({ board: { epoch, terms }, policy }',
+        replace: 'export function ordersOf({ board: { epoch, terms, unfenced }, policy }',
+      },
+    ],
+    shows: { story: 'one agent' },
+  },
+  {
+    name: 'the flag of the row opens the new host without an end',
+    mend: 'm_rowOnlyOld',
+    file: 'src/agent-hands.ts',
+    find: 'lease: orders.lease,\n',
+    replace: "lease: before.row.unfenced ? 'endless' : orders.lease,\n",
+    shows: { story: 'the flag of the row is about the other host' },
+  },
+  {
+    name: 'an opening leaves the flag on the row',
+    mend: 'm_openClears',
+    file: CALLS,
+    find: 'unfenced = IF(p_endless, unfenced, 0)',
+    replace: 'unfenced = unfenced',
+    shows: { servers: 'clears the flag with a finite lease alone' },
+  },
+  {
+    name: 'the flag on the board is cleared before the lease is finite',
+    mend: 'm_armOrder',
+    file: 'src/core/reconcile.ts',
+    find: 'const grant = guard === null ? null : keepGranted(situation, guard, active);',
+    replace:
+      "const grant = guard === null ? null : ((passive.kind === 'answered' ? clearFlags(situation, guard, active, passive.facts) : null) ?? keepGranted(situation, guard, active));",
+    also: [
+      {
+        find: "if (guard.lease !== 'finite' || active.row?.lease.kind !== 'finite') return null;",
+        replace: "if (guard.lease !== 'finite') return null;",
+      },
+    ],
+    shows: { story: 'all agents go, one after the other' },
+  },
+  {
+    name: 'one agent arms the lease',
+    mend: 'm_regRule',
+    file: 'src/core/arming.ts',
+    find: 'if (count < leaseAgents) {',
+    replace: 'if (count < 1) {',
+    shows: { story: 'one agent' },
+  },
+  {
+    name: 'a board written anew counts as armed',
+    mend: 'm_unknown',
+    file: 'src/core/arming.ts',
+    find: "unfenced: lease === 'endless' ? true : null };",
+    replace: "unfenced: lease === 'endless' ? false : null };",
+    shows: { story: 'Redis is emptied' },
+  },
+  {
+    name: 'the last agent takes the flag for the permission',
+    mend: 'm_stopWant',
+    file: 'src/agent-leave.ts',
+    find: 'decision = this.#decisionAfter(found, holder, epoch);',
+    replace:
+      'if (found.board.unfenced !== false) { await this.#withdraw(); return; }\n      decision = this.#decisionAfter(found, holder, epoch);',
+    shows: { story: 'the agents go while the pair is being armed' },
+  },
+  {
+    name: 'the last agent just goes',
+    mend: 'm_endless',
+    file: 'src/agent-pairs.ts',
+    find: 'if (stop.aborted) await this.#leave(uniqsign, keeper);',
+    replace: '',
+    shows: { story: 'all agents go, one after the other' },
+  },
+  {
+    name: 'the last agent leaves no flag on the row',
+    mend: 'rowFlag',
+    file: 'src/agent-leave.ts',
+    find: "fence.call({ do: 'claim', epoch, unfenced: true })",
+    replace: "fence.call({ do: 'claim', epoch, unfenced: null })",
+    shows: { story: 'the last agent goes while the board is away' },
+  },
+  {
+    name: 'the new active is opened without what the old one holds',
+    mend: 'm_switch',
+    file: 'src/core/reconcile.ts',
+    find: 'if (hasEverything(active, passive)) {',
+    replace: 'if (hasEverything(active, passive) || active.serverId > 0) {',
+    shows: { story: 'a switchover while replication is behind' },
+  },
+  {
+    name: 'the I/O thread is stopped before the SQL thread runs',
+    mend: 'drain order',
+    file: 'src/core/reconcile.ts',
+    find: "if (replication.sql === 'No') return startSql(situation);\n  if (replication.io !== 'No') {",
+    replace: "if (replication.io !== 'No') {",
+    shows: { story: 'the passive’s SQL thread is stopped when the active dies' },
+  },
+  {
+    name: 'a host that is open by an older lease is let go on',
+    mend: 'S1',
+    file: 'src/core/reconcile.ts',
+    find: 'if (guard.lastOpened === roles.passive) {',
+    replace: 'if (guard.lastOpened === roles.passive && guard.epoch.number < 0) {',
+    shows: { story: 'an active that was paused wakes beside a silent new one' },
+  },
+  {
+    name: 'the EVENT does not close',
+    mend: 'lease',
+    file: 'src/mysql/schema.ts',
+    find: 'THEN\n    SET GLOBAL read_only = 1;',
+    replace: 'THEN\n    DO 1;',
+    shows: { servers: 'closes a host whose renewals stop, in time' },
+  },
+  {
+    name: 'a lower number acts',
+    mend: 'S3',
+    file: CALLS,
+    find: 'ELSEIF p_number < v_number OR (p_number',
+    replace: 'ELSEIF (p_number',
+    shows: { servers: 'on an open host: a lower number' },
+  },
+  {
     name: 'open before fence',
+    mend: 'S1',
     quick: true,
-    file: 'core/reconcile.ts',
-    from: 'return fence(situation, passive, `$' + '{roles.active} is to be the active`);',
-    to: "return open(situation, active, 'mutant');",
+    file: 'src/core/reconcile.ts',
+    find: 'fence(situation, passive, `${roles.active} is to be the active`);',
+    replace: "open(situation, active, 'mutant');",
+    shows: { guarded: false },
   },
   {
     name: 'stop-io before start-sql',
+    mend: 'S4',
     quick: true,
-    file: 'core/reconcile.ts',
-    from: "if (replication.sql === 'No') return startSql(situation);\n  if (replication.io !== 'No') {",
-    to: "if (replication.io !== 'No') {",
+    file: 'src/core/reconcile.ts',
+    find: "if (replication.sql === 'No') return startSql(situation);\n  if (replication.io !== 'No') {",
+    replace: "if (replication.io !== 'No') {",
+    shows: { guarded: false },
   },
   {
     name: 'open without a drain',
+    mend: 'S4',
     quick: true,
-    file: 'core/reconcile.ts',
-    from: "if (!isApplied(active)) return step({ do: 'await-applied', host: roles.active }, why);",
-    to: '',
-  },
-  {
-    name: 'open without what the other one holds',
-    file: 'core/reconcile.ts',
-    from: 'if (hasEverything(active, passive)) {',
-    to: 'if (hasEverything(active, passive) || active.serverId > 0) {',
+    file: 'src/core/reconcile.ts',
+    find: "if (!isApplied(active)) return step({ do: 'await-applied', host: roles.active }, why);",
+    replace: '',
+    shows: { guarded: false },
   },
   {
     name: 'no look at the board before a step',
-    file: 'agent.ts',
-    from: 'if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };',
-    to: 'if (present === null) return { nextMs: 0 };',
+    mend: 'S3',
+    file: 'src/agent.ts',
+    find: 'if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };\n      found = present;',
+    replace: 'if (present === null) return { nextMs: 0 };\n      found = present;',
+    shows: { guarded: false },
   },
   {
     name: 'the agent alone calls the other host gone',
-    file: 'core/reconcile.ts',
-    from: 'if (!situation.passiveGone) {',
-    to: 'if (!situation.passiveGone && situation.roles.active === situation.roles.passive) {',
+    mend: 'S1',
+    file: 'src/core/reconcile.ts',
+    find: 'if (!situation.passiveGone) {',
+    replace: 'if (!situation.passiveGone && situation.roles.active === situation.roles.passive) {',
+    shows: { guarded: false },
   },
   {
     name: 'whoever is wanted counts as the last writer',
+    mend: 'S4',
     quick: true,
-    file: 'agent.ts',
-    from: 'incumbent: work.wasOpen || board.opened === roles.active,',
-    to: 'incumbent: true,',
+    file: 'src/agent-situation.ts',
+    find: '? work.wasOpen || board.opened === roles.active',
+    replace: '? true',
+    shows: { guarded: false },
   },
   {
     name: 'a second writer is left open',
+    mend: 'S1',
     quick: true,
-    file: 'core/reconcile.ts',
-    from: 'return fence(situation, passive.facts, `$' + '{roles.active} is the active and open`);',
-    to: "return { kind: 'settled' };",
+    file: 'src/core/reconcile.ts',
+    find: 'return fence(situation, passive.facts, `${roles.active} is the active and open`);',
+    replace: "return { kind: 'settled' };",
+    shows: { guarded: false },
   },
   {
     name: 'an opening that comes late opens all the same',
-    file: 'core/reconcile.ts',
-    from: 'const deadlineServerTime = active.serverTime + situation.openWithinSec;',
-    to: 'const deadlineServerTime = active.serverTime + 1e6;',
+    mend: 'S3',
+    file: 'src/core/reconcile.ts',
+    find: 'const deadlineServerTime = active.serverTime + situation.openWithinSec;',
+    replace: 'const deadlineServerTime = active.serverTime + 1e6;',
+    shows: { guarded: false, seeds: { from: 1, count: 3_000 } },
   },
   {
     name: 'a restart that no agent saw is not mended',
-    file: 'core/reconcile.ts',
-    from: "return io === 'No' && sourceServerId === 0;",
-    to: "return io === 'No' && sourceServerId < 0;",
+    mend: 'L2',
+    file: 'src/core/reconcile.ts',
+    find: "return io === 'No' && sourceServerId === 0;",
+    replace: "return io === 'No' && sourceServerId < 0;",
+    shows: { guarded: false },
   },
 ];
 
-/** The runner of a bundle in which one thing is different; null: as it is. */
+/** This text of this file in the mutant's form; null: it is another file's. */
+export function mutated(mutant, path, text) {
+  if (mutant === null || path !== join(ROOT, mutant.file)) return null;
+  let changed = text;
+  for (const { find, replace } of [mutant, ...(mutant.also ?? [])]) {
+    if (changed.split(find).length !== 2) throw new Error(`${mutant.name}: the text is not there once: ${find}`);
+    changed = changed.replace(find, () => replace);
+  }
+  return changed;
+}
+
+/** What runs in a bundle in which one thing is different; null: as it is. */
 export async function runnerWith(mutant) {
   const folder = await mkdtemp(join(tmpdir(), 'mmm-mutant-'));
   const outfile = join(folder, 'run.mjs');
@@ -87,17 +391,16 @@ export async function runnerWith(mutant) {
     name: 'mutate',
     setup: (bundler) => {
       bundler.onLoad({ filter: /\.ts$/ }, async ({ path }) => {
-        if (mutant === null || path !== join(SRC, mutant.file)) return null;
-        const text = await readFile(path, 'utf8');
-        if (text.split(mutant.from).length !== 2) throw new Error(`${mutant.name}: the text is not there once`);
+        const contents = mutated(mutant, path, await readFile(path, 'utf8'));
+        if (contents === null) return null;
         found = true;
-        return { contents: text.replace(mutant.from, () => mutant.to), loader: 'ts' };
+        return { contents, loader: 'ts' };
       });
     },
   };
   try {
     await build({
-      entryPoints: [join(import.meta.dirname, 'run.ts')],
+      entryPoints: [join(import.meta.dirname, 'runner.ts')],
       outfile,
       bundle: true,
       platform: 'node',
@@ -106,34 +409,70 @@ export async function runnerWith(mutant) {
       logLevel: 'error',
       plugins: [mutate],
     });
-    if (!found) throw new Error(`${mutant.name}: ${mutant.file} is not part of the bundle`);
-    const { runSeed } = await import(pathToFileURL(outfile).href);
-    return runSeed;
+    if (!found) throw new Error(`${mutant.name}: ${mutant.file} is not part of the simulator`);
+    return await import(pathToFileURL(outfile).href);
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
-/** The first of these seeds for which it goes red. */
-export async function firstRed(mutant, from, count) {
-  const runSeed = await runnerWith(mutant);
-  for (let seed = from; seed < from + count; seed++) {
-    const { violations } = await runSeed(String(seed));
-    if (violations.length > 0) return { seed, ...violations[0] };
+/** The first thing that goes red: { by, promise, what }; null: it survives. */
+export async function firstRed(mutant) {
+  const { story, servers, guarded, seeds = SEEDS } = mutant.shows;
+  if (servers !== undefined) return await onServers(mutant, servers);
+  const { runSeed, tellStory } = await runnerWith(mutant);
+  if (story !== undefined) {
+    const { violations } = await tellStory(story);
+    return violations.length === 0 ? null : { by: `story "${story}"`, ...violations[0] };
+  }
+  for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
+    const { violations } = await runSeed(String(seed), { guarded });
+    if (violations.length > 0) return { by: `seed ${seed}`, ...violations[0] };
   }
   return null;
 }
 
-/** `npm run sim -- --mutants [NAME...]`: all of them, or those named. */
-export async function main(names) {
-  const chosen = MUTANTS.filter(({ name }) => names.length === 0 || names.includes(name));
-  let survivors = 0;
-  for (const mutant of chosen) {
-    const red = await firstRed(mutant, 1, SEEDS);
-    if (red === null) survivors += 1;
-    console.log(
-      `${mutant.name}: ${red === null ? `SURVIVES ${SEEDS} seeds` : `seed ${red.seed}: ${red.promise}: ${red.what}`}`,
-    );
-  }
-  return survivors === 0 && chosen.length > 0 ? 0 : 1;
+/** The test on a real MariaDB, with the text changed while vitest loads it (vitest.config.ts). Green first: else red says nothing. */
+async function onServers(mutant, test) {
+  if (!(await passes(test, ''))) throw new Error(`${mutant.name}: ${REAL} "${test}" fails without it, too`);
+  return (await passes(test, mutant.name)) ? null : { by: REAL, promise: 'test', what: test };
 }
+
+function passes(test, name) {
+  const pattern = `^mariadb .*${test.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')}$`;
+  const args = ['vitest', 'run', '--project', 'servers', REAL, '-t', pattern];
+  return new Promise((resolve, reject) => {
+    const child = spawn('npx', args, { cwd: ROOT, env: { ...process.env, MMM_MUTANT: name }, stdio: 'pipe' });
+    let said = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (data) => {
+        said += data;
+      });
+    }
+    child.on('error', reject);
+    child.on('close', (code) => {
+      if (/No test files found|\bTests\s+\d+ skipped/.test(said) || said.includes('the text is not there once')) {
+        reject(new Error(said.slice(-2_000)));
+      } else resolve(code === 0);
+    });
+  });
+}
+
+/** `npm run mutants [-- NAME...]`: all of them, or those whose name or mend has one of these words in it. */
+export async function main(words) {
+  const isChosen = ({ name, mend }) => words.length === 0 || words.some((word) => `${name} ${mend}`.includes(word));
+  const rows = [];
+  for (const mutant of MUTANTS.filter(isChosen)) {
+    const began = performance.now();
+    const red = await firstRed(mutant).catch((error) => ({ by: 'NOT TRIED', what: error.message, failed: true }));
+    const took = `${((performance.now() - began) / 1_000).toFixed(1)} s`;
+    rows.push({ mutant, red });
+    const verdict = red === null ? 'SURVIVES' : `${red.by}: ${red.promise ?? ''} ${red.what}`;
+    console.log(`${mutant.mend.padEnd(17)} ${mutant.name.padEnd(62)} ${verdict.slice(0, 160)} (${took})`);
+  }
+  const bad = rows.filter(({ red }) => red === null || red.failed).length;
+  console.log(`${rows.length} mutants, ${rows.length - bad} went red, ${bad} did not`);
+  return bad === 0 && rows.length > 0 ? 0 : 1;
+}
+
+if (process.argv[1] === import.meta.filename) process.exitCode = await main(process.argv.slice(2));

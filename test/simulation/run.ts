@@ -46,11 +46,13 @@ interface Plan {
 export interface RunOptions {
   /** Debug lines in the story. */
   readonly debug?: boolean;
+  /** With a lease, or without; left out: as the seed says. */
+  readonly guarded?: boolean;
 }
 
-export async function runSeed(seed: string, { debug = false }: RunOptions = {}): Promise<Outcome> {
+export async function runSeed(seed: string, { debug = false, guarded }: RunOptions = {}): Promise<Outcome> {
   const chance = new Chance(seed);
-  const plan = planOf(chance.stream('plan'));
+  const plan = planOf(chance.stream('plan'), guarded);
   const world = new World(plan.world, chance.stream('world'));
   if (debug) world.tellAll();
   world.tell('plan', `${plan.kind}: ${JSON.stringify({ ...plan.world, ...plan.faults })}`);
@@ -157,9 +159,10 @@ async function converge(
   return convergedMs;
 }
 
-function planOf(chance: Chance): Plan {
+function planOf(chance: Chance, wanted: boolean | undefined): Plan {
   const kind = chance.pick(['storm', 'storm', 'storm', 'storm', 'storm', 'harmless', 'blips', 'single'] as const);
-  const guarded = chance.happens(0.7);
+  const drawn = chance.happens(0.7);
+  const guarded = wanted ?? drawn;
   const gtid = chance.happens(0.6);
   const world: WorldOptions = {
     monitors: chance.pick([1, 1, 2]),
