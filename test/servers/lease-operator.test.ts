@@ -145,6 +145,39 @@ async function asAdmin(server: Mysqld, sql: string): Promise<void> {
   }
 }
 
+describe('the lease of a pair that runs', () => {
+  async function configure(fencing: string): Promise<void> {
+    const text = await readFile(rig.files.manager, 'utf8');
+    const without = text.replaceAll(/^(fencing|on_unreachable)=.*\n/gm, '');
+    await writeFile(rig.files.manager, without.replace('interval=1\n', `interval=1\n${fencing}`));
+    for (const daemon of managers.splice(0)) await daemon.stop();
+    for (const role of ['monitor', 'identify'] as const) managers.push(await rig.start(role, `${role}-${starts++}`));
+  }
+  let managers: Daemon[] = [];
+  let starts = 1;
+
+  it('is switched on and off again, and clients notice nothing', async () => {
+    rig = await aRig({ roles: [] });
+    managers = [];
+    agents = [];
+    await configure('');
+    await startAgents('agent-1', 'agent-2');
+    await rig.writable(rig.a);
+    const { register } = rig.client();
+    await until('the client writes', () => register.size > 20);
+    expect((await mmm('status')).said).not.toContain('lease');
+    const sinceMs = performance.now();
+    await configure('fencing=lease\non_unreachable=wait\n');
+    await statusSays('lease: armed');
+    await configure('fencing=none\n');
+    await statusSays('lease: endless, UNFENCED: fencing=none');
+    await killAgents();
+    await staysWritable(rig.a);
+    expect(register.longestGap(sinceMs).lengthMs, await rig.story()).toBeLessThan(1_000);
+    expect(rig.watch.changes.filter(({ atMs }) => atMs > sinceMs)).toEqual([]);
+  });
+});
+
 describe('a server that was rebuilt', () => {
   it('gets no role until the operator says rejoin, which shows what stands against it', async () => {
     await anArmedRig({ kind: 'mysql56' });
