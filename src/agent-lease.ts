@@ -9,7 +9,7 @@ import type { Called } from './core/call.ts';
 import type { Board } from './core/decision.ts';
 import { type ErrorCode, MmmError } from './core/errors.ts';
 import { isArmed } from './core/host-row.ts';
-import { keepingIntervalMs, lifeAfter, openedUnder, type Witness, witnessOf } from './core/lease.ts';
+import { grantableMs, keepingIntervalMs, lifeAfter, openedUnder, type Witness, witnessOf } from './core/lease.ts';
 import type { Log } from './core/log.ts';
 import type { Epoch, Host } from './core/pair.ts';
 import { LeaseLooks, type RowSeen, within } from './lease-looks.ts';
@@ -50,6 +50,8 @@ export class LeaseKeeper {
   readonly #troubles: Troubles;
   readonly #looks: LeaseLooks;
   #known: Pick<RememberedPair, 'roles' | 'policy'>;
+  /** With which decision the policy was read; null: it was remembered. */
+  #policyOf: number | null = null;
   #open: Open | null = null;
   #successes = 0;
   /** The board as this round read it, or is reading it; null: it cannot be read, or does not know the pair. */
@@ -109,8 +111,7 @@ export class LeaseKeeper {
 
   /** Renews the lease of `host` when it is open; null: it is not, or does not answer. */
   async #keep(host: Host, other: Host): Promise<Renewal | null> {
-    const { leaseMs } = this.#known.policy;
-    const looked = await this.#looks.ask(host, leaseMs / 3);
+    const looked = await this.#looks.ask(host, this.#known.policy.leaseMs / 3);
     if (looked?.kind !== 'row') return null;
     const epoch = openedUnder(looked.row);
     if (epoch === null) {
@@ -132,7 +133,13 @@ export class LeaseKeeper {
       this.#tell(host, `${witness.why}; when nobody else renews it the server closes itself`, level);
       return this.#renewalOf(this.#open, 'no-witness');
     }
-    const called = await this.#parts.fenceFor(host).call({ do: 'renew', epoch, baseMs: looked.row.nowMs, leaseMs });
+    const { leaseMs } = this.#known.policy;
+    const called = await this.#parts.fenceFor(host).call({
+      do: 'renew',
+      epoch,
+      baseMs: looked.row.nowMs,
+      leaseMs: grantableMs({ leaseMs, policyOf: this.#policyOf, openedNumber: epoch.number }),
+    });
     if (called.kind !== 'done') {
       this.#tell(host, whyNot(called));
       return this.#renewalOf(this.#open, 'row' in called && called.kind === 'refused' ? 'no-witness' : 'failed');
@@ -189,6 +196,7 @@ export class LeaseKeeper {
       if (found === null) return null;
       const { board, policy } = found;
       if (board.roles !== null) this.#known = { roles: board.roles, policy };
+      this.#policyOf = board.epoch?.number ?? null;
       if (board.terms.lease !== null) memory.remember({ uniqsign, ...this.#known });
       this.#troubles.clear('board');
       return board;

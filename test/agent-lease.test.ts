@@ -86,7 +86,7 @@ async function rounds(count: number, ...keepers: readonly LeaseKeeper[]): Promis
   }
 }
 
-async function decided(epoch: Epoch, over: Partial<Decision> = {}): Promise<void> {
+async function decided(epoch: Epoch, over: Partial<Decision> = {}, policy = POLICY): Promise<void> {
   const store = aStore();
   const present = (await store.board(U)).epoch;
   const passive = epoch.active === PRIMARY ? SECONDARY : PRIMARY;
@@ -99,7 +99,7 @@ async function decided(epoch: Epoch, over: Partial<Decision> = {}): Promise<void
     unfenced: false,
     ...over,
   };
-  expect(await store.commitRoles(U, decision, present, POLICY)).toEqual({ kind: 'committed' });
+  expect(await store.commitRoles(U, decision, present, policy)).toEqual({ kind: 'committed' });
 }
 
 function away() {
@@ -165,6 +165,28 @@ describe('a host that is open', () => {
     await rounds(4, keeper);
     expect(a.readOnly).toBe(true);
     expect([...a.calls, ...b.calls].every((call) => call.do === 'renew')).toBe(true);
+  });
+
+  it('gets no more than the shortest lease from an agent that may have missed that the operator made it shorter', async () => {
+    const long = { ...POLICY, leaseMs: 10_000 };
+    const known = { roles: ROLES, policy: long };
+    const restarted = aKeeper({ known });
+    away();
+    await round(restarted.keeper);
+    expect(renewals(a).at(-1)).toMatchObject({ leaseMs: LEASE_MS });
+    board.trouble = null;
+    await decided(epochOf(7), {}, long);
+    const { keeper } = aKeeper({ known });
+    await round(keeper);
+    expect(renewals(a).at(-1)).toMatchObject({ leaseMs: 10_000 });
+    away();
+    await round(keeper);
+    expect(renewals(a).at(-1)).toMatchObject({ leaseMs: 10_000 });
+    // Decided, and granted by another agent, while this one does not reach the board.
+    a.openAt(epochOf(8), LEASE_MS);
+    b.claimed(epochOf(8));
+    await round(keeper);
+    expect(renewals(a).at(-1)).toMatchObject({ epoch: epochOf(8), leaseMs: LEASE_MS });
   });
 
   it('is not touched when its lease is endless', async () => {

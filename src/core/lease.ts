@@ -66,6 +66,26 @@ export function keepingIntervalMs(leaseMs: number): number {
   return Math.min(KEEPING_MS, leaseMs / 3);
 }
 
+/** No lease is shorter than this with the shortest connect_timeout (config.ts `leastLeaseMs`). */
+const LEAST_MS = 3_000;
+
+/**
+ * How long a renewal may make the lease. A lease that the operator changed comes with decisions of their own, and whoever fences this host
+ * waits for the new one: who knows only an older policy grants no more than any policy would.
+ */
+export function grantableMs({
+  leaseMs,
+  policyOf,
+  openedNumber,
+}: {
+  readonly leaseMs: number;
+  /** The decision with which that policy was read; null: it was remembered, of who knows when. */
+  readonly policyOf: number | null;
+  readonly openedNumber: number;
+}): number {
+  return policyOf !== null && policyOf >= openedNumber ? leaseMs : Math.min(leaseMs, LEAST_MS);
+}
+
 /** What is to be noted of a host that was just renewed; null: it stands there already. */
 export function lifeAfter(
   known: Life | undefined,
