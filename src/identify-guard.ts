@@ -52,6 +52,8 @@ export interface GuardWatch {
   /** This process begins to lead: what another one wrote meanwhile is not known. */
   begin(): void;
   look(board: Board, seen: Seen): Promise<GuardView>;
+  /** The board holds less than this process knows: it was emptied or restored, and what the monitors wrote there may be as old. */
+  wentBack(board: Pick<Board, 'epoch' | 'terms'>): boolean;
   /** A decision of ours is on the board. */
   committed(epoch: Epoch): void;
 }
@@ -69,12 +71,10 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
   /** Under which epoch a host was last seen to be opened. */
   const opened = new Map<Host, Pick<Epoch, 'number' | 'id'>>();
 
-  return { begin, look, committed };
+  return { begin, look, committed, wentBack: ({ epoch }) => (epoch?.number ?? 0) < (known?.number ?? 0) };
 
   function begin(): void {
     policyIsOurs = false;
-    renewals = null;
-    readySinceMs = null;
   }
 
   function committed(epoch: Epoch): void {
@@ -116,11 +116,11 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       guarded: isOn
         ? {
             lease,
-            verdict: policyIsOurs ? verdictOn(board, records, goneToAll) : NOTHING_KNOWN,
+            verdict: verdictOn(board, records, goneToAll),
             behind,
             known,
             strangers,
-            unopened: isUnopened(board),
+            unopened: board.opened !== board.epoch?.active && !board.terms.force,
           }
         : null,
       behind: behind !== null,
@@ -207,11 +207,6 @@ function ourOwn(
     return seen === null || strangers.has(seen.host) || (epoch !== null && !isOf(pair, epoch)) ? null : seen;
   };
   return { primary: own(primary), secondary: own(secondary) };
-}
-
-function isUnopened({ epoch, report, opened, terms }: Board): boolean {
-  const isOpened = report?.outcome === 'opened' && report.epoch.id === epoch?.id;
-  return !isOpened && opened !== epoch?.active && !terms.force;
 }
 
 function samePolicy(one: Policy, other: Policy): boolean {

@@ -8,7 +8,7 @@ import { decide } from './core/decide.ts';
 import { type Board, type Decision, NO_TERMS, type Policy, type Terms } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Observation } from './core/observation.ts';
-import { type Attention, agree } from './core/observers.ts';
+import { type Attention, agree, countNews, lookedAtSince, type News } from './core/observers.ts';
 import type { Pacing } from './core/pacing.ts';
 import type { Host, Pair, Roles } from './core/pair.ts';
 import { otherHost } from './core/pair.ts';
@@ -45,6 +45,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   const { pair, store, clock, log } = parts;
   let state: DecideState = FIRST_STATE;
   let attention: Attention = new Map();
+  /** Counted since the board went back; null: it did not. */
+  let news: News | null = null;
   let leads = false;
   let said = '';
   const guard = makeGuardWatch({ pair, policy: parts.policy, store, clock });
@@ -61,7 +63,10 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     if (!(await leadOrFollow())) return {};
     const found = await store.board(pair.uniqsign);
     const sightings = await store.sightings(pair.uniqsign, [pair.primary, pair.secondary]);
-    const agreed = agree({ pair, sightings, attention, nowMs: clock.monotonic() });
+    // A restored board brings old sightings with it, young enough to look fresh, whose rows know nothing of what was decided since.
+    news = guard.wentBack(found) ? countNews(news ?? new Map(), sightings) : null;
+    const trusted = news === null ? sightings : lookedAtSince(news, sightings);
+    const agreed = agree({ pair, sightings: trusted, attention, nowMs: clock.monotonic() });
     attention = agreed.attention;
     const view = await guard.look(found, agreed);
     const board = view.behind ? withoutWord(found) : found;
@@ -81,7 +86,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     const verdict = decide({
       pair,
       roles: board.roles,
-      epoch: view.behind ? null : board.epoch,
+      epoch: board.epoch,
       observations: agreed.observations,
       policy: { tryTimes: parts.tryTimes, freshMs: FRESH_MS, pacing: parts.pacing },
       past: board.terms,
@@ -278,5 +283,5 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
 
 /** Older than the servers, or than this process knows: nothing of it counts but the epoch that the next decision replaces, and a pause. */
 function withoutWord(board: Board): Board {
-  return { ...board, roles: null, report: null, opened: null, terms: NO_TERMS };
+  return { ...board, roles: null, report: null, terms: NO_TERMS };
 }

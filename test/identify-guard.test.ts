@@ -279,6 +279,42 @@ describe('the lease of a pair', () => {
     expect(brief(await world.boardNow())).toEqual([3, SECONDARY, 'endless', true]);
   });
 
+  test('is waited with by a changed policy until a pause is over', async () => {
+    const world = aWorld();
+    await world.armed();
+    await world.store.putPause(PAIR.uniqsign, { by: 'dba', atMs: world.clock.wall(), untilMs: null });
+    await world.run(2);
+    world.identify = makeIdentifyRound({ ...world.parts, policy: { ...LEASE, drainTimeoutSec: 9 } });
+    await world.run(3);
+    expect((await world.boardNow()).epoch?.number).toBe(3);
+    await world.store.putPause(PAIR.uniqsign, null);
+    await world.run(1);
+    expect((await world.store.findPair(PAIR.uniqsign))?.policy.drainTimeoutSec).toBe(9);
+  });
+
+  test('is wanted by a policy that reaches the agents at once, long before it is armed', async () => {
+    const world = aWorld(NO_SAFETY);
+    world.agents = [];
+    world.a.row = aRow({ epoch: [1, PRIMARY], opened: 1 });
+    await world.run(2);
+    world.identify = makeIdentifyRound({ ...world.parts, policy: LEASE });
+    await world.run(1);
+    expect((await world.store.findPair(PAIR.uniqsign))?.policy.fencing).toBe('lease');
+  });
+
+  test('is as long as the identify says that leads, also when it leads again', async () => {
+    const world = aWorld();
+    await world.armed();
+    const first = world.identify;
+    const leaseOnBoard = async () => (await world.store.findPair(PAIR.uniqsign))?.policy.leaseMs;
+    world.identify = makeIdentifyRound({ ...world.parts, owner: 'identify-2', policy: { ...LEASE, leaseMs: 5_000 } });
+    await world.run(12);
+    expect(await leaseOnBoard()).toBe(5_000);
+    world.identify = first;
+    await world.run(12);
+    expect(await leaseOnBoard()).toBe(3_000);
+  });
+
   test('stays as it is when another key of the policy changes', async () => {
     const world = aWorld();
     await world.armed();
@@ -297,6 +333,9 @@ describe('the lease of a pair', () => {
     expect(brief(await world.boardNow())).toEqual([3, PRIMARY, 'finite', false]);
   });
 });
+
+/** The first one may have begun before the board went back. */
+const LOOKS_SINCE = 3;
 
 describe('an empty or old board', () => {
   /** Decision 3 has moved the role to the secondary; the primary is back, closed, and knows of it. */
@@ -323,7 +362,7 @@ describe('an empty or old board', () => {
       restore();
       expect((await world.boardNow()).roles?.active).toBe(PRIMARY);
       if (who === 'another identify') world.identify = makeIdentifyRound({ ...world.parts });
-      await world.run(1);
+      await world.run(who === 'another identify' ? 1 : LOOKS_SINCE);
       expect(brief(await world.boardNow())).toEqual([number + 1, SECONDARY, 'endless', true]);
       await world.run(8);
       expect(brief(await world.boardNow())).toEqual([number + 2, SECONDARY, 'finite', false]);
@@ -338,10 +377,23 @@ describe('an empty or old board', () => {
       world.b.look = { ...world.b.look, readOnly: true };
       world.board.empty();
       if (who === 'another identify') world.identify = makeIdentifyRound({ ...world.parts });
-      await world.run(1);
+      await world.run(who === 'another identify' ? 1 : LOOKS_SINCE);
       expect(brief(await world.boardNow())).toEqual([number + 1, SECONDARY, 'endless', true]);
     },
   );
+
+  test('is not answered by what the monitors had written into it: only by looks that began since', async () => {
+    const { world, restore, number } = await movedOver();
+    restore();
+    // The dump is young: its rows still say that the primary was opened last, and its dates look fresh.
+    for (let round = 0; round < 3; round++) {
+      await world.identify();
+      expect((await world.boardNow()).epoch?.number).toBeLessThan(number);
+      await world.clock.advance(1_000);
+    }
+    await world.run(LOOKS_SINCE);
+    expect(brief(await world.boardNow())).toEqual([number + 1, SECONDARY, 'endless', true]);
+  });
 
   test('goes on with a change that was under way: claimed on the host to be opened, not opened yet', async () => {
     const world = aWorld();
@@ -406,16 +458,79 @@ describe('an empty or old board', () => {
     expect(lives.get(SECONDARY)?.uuid).toBe(`uuid of ${SECONDARY}`);
     world.idle = true;
     await world.run(3);
-    const now = await world.boardNow();
-    expect([now.epoch?.number, now.roles?.active]).toEqual([401, PRIMARY]);
+    expect(brief(await world.boardNow())).toEqual([401, PRIMARY, 'finite', false]);
     const shouts = world.log.lines.filter((line) => line.startsWith('warn') && line.includes('IS ANOTHER SERVER'));
     expect(shouts).toHaveLength(1);
+  });
+
+  test('and where a server brings a row from another pair', async () => {
+    const world = aWorld();
+    await world.armed();
+    world.b.row = aRow({ epoch: [400, '10.9.9.9:3306'], opened: 400 });
+    world.idle = true;
+    await world.run(3);
+    expect(brief(await world.boardNow())).toEqual([401, PRIMARY, 'finite', false]);
+  });
+
+  test('is known to be old by what this process saw there, though no server was claimed yet, and stays known', async () => {
+    const world = aWorld();
+    const { epoch } = await world.armed();
+    const restore = dump(world.board);
+    world.idle = true;
+    const next: Epoch = { number: 9, id: 'f'.repeat(32), active: PRIMARY };
+    const decision = {
+      roles: rolesWith(PAIR, PRIMARY),
+      epoch: next,
+      reasons: [],
+      atMs: world.clock.wall(),
+      terms: { ...NO_TERMS, lease: 'finite' as const },
+      unfenced: null,
+    };
+    expect(await world.store.commitRoles(PAIR.uniqsign, decision, epoch, LEASE)).toEqual({ kind: 'committed' });
+    await world.run(1);
+    restore();
+    const { a, b } = world;
+    world.a = { ...a, look: GONE };
+    world.b = { ...b, look: GONE };
+    await world.run(2);
+    expect((await world.boardNow()).epoch).toEqual(epoch);
+    Object.assign(world, { a, b });
+    await world.run(1);
+    expect(brief(await world.boardNow())).toEqual([10, PRIMARY, 'endless', true]);
+  });
+
+  test('speaks of no failed change: what the dump reports befell another decision', async () => {
+    const world = aWorld();
+    const { epoch } = await world.armed();
+    if (epoch === null) throw new Error('nothing decided');
+    await world.store.putReport(PAIR.uniqsign, {
+      epoch: { number: 2, id: epoch.id },
+      outcome: 'failed',
+      host: SECONDARY,
+      why: 'once',
+      atMs: 0,
+      agent: 'one',
+      noWriterMs: null,
+    });
+    const restore = dump(world.board);
+    world.a.row = aRow({ epoch: [8, PRIMARY], opened: 8 });
+    world.b.row = aRow({ epoch: [8, PRIMARY], opened: 1 });
+    restore();
+    world.identify = makeIdentifyRound({ ...world.parts });
+    await world.run(6);
+    expect((await world.boardNow()).roles?.active).toBe(PRIMARY);
+    // Clients move: the secondary is not held to be a host that could not be opened.
+    world.idle = true;
+    world.a.look = { ...world.a.look, connections: 0 };
+    world.b.look = { ...world.b.look, connections: 4 };
+    await world.run(4);
+    expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
   });
 
   test('follows the last agent, which made the lease endless while the board was away', async () => {
     const world = aWorld();
     const { epoch } = await world.armed();
-    const next: Epoch = { number: (epoch?.number ?? 0) + 1, id: 'by an agent', active: PRIMARY };
+    const next: Epoch = { number: (epoch?.number ?? 0) + 1, id: 'f'.repeat(32), active: PRIMARY };
     world.b.row = { ...(world.b.row ?? aRow({})), epoch: next, unfenced: true };
     world.a.row = { ...(world.a.row ?? aRow({})), epoch: next, opened: { ...next, startedSec: 1 }, lease: 'endless' };
     await world.run(1);
@@ -493,7 +608,8 @@ describe('the word of the lease', () => {
 });
 
 describe('a silent host that nobody can fence', () => {
-  test('keeps the decision while it is away, and gets the role back when it takes writes again', async () => {
+  /** The secondary was to be opened in its place, and the agents hold; then it is back. `also`: what happened meanwhile. */
+  async function comesBack(also: (world: ReturnType<typeof aWorld>, epoch: Epoch) => Promise<unknown>) {
     const world = aWorld();
     world.agents = [];
     await world.run(2);
@@ -503,28 +619,61 @@ describe('a silent host that nobody can fence', () => {
     world.b.look = { ...world.b.look, io: 'Connecting', replicationOk: false };
     await world.run(1);
     const { epoch } = await world.boardNow();
-    expect(epoch?.active).toBe(SECONDARY);
+    if (epoch === null) throw new Error('nothing decided');
+    expect(epoch.active).toBe(SECONDARY);
     world.b.row = { ...(world.b.row ?? aRow({})), epoch };
-    if (epoch !== null) {
-      await world.store.putReport(PAIR.uniqsign, {
-        epoch,
-        outcome: 'held',
-        host: SECONDARY,
-        why: 'on_unreachable=wait',
-        atMs: world.clock.wall(),
-        agent: 'one',
-        noWriterMs: null,
-      });
-    }
+    await world.store.putReport(PAIR.uniqsign, {
+      epoch,
+      outcome: 'held',
+      host: SECONDARY,
+      why: 'on_unreachable=wait',
+      atMs: world.clock.wall(),
+      agent: 'one',
+      noWriterMs: null,
+    });
     await world.run(30);
     expect((await world.boardNow()).epoch).toEqual(epoch);
+    await also(world, epoch);
     world.a.look = before;
     await world.run(1);
+    return world;
+  }
+
+  test('keeps the decision while it is away, and gets the role back when it takes writes again', async () => {
+    const world = await comesBack(() => Promise.resolve());
     expect(brief(await world.boardNow())).toEqual([3, PRIMARY, 'endless', true]);
     world.idle = false;
     world.b.look = { ...world.b.look, io: 'Yes', replicationOk: true };
     await world.run(30);
     expect((await world.boardNow()).epoch?.number).toBe(3);
+  });
+
+  test('does not get it back by that when the other host was opened meanwhile', async () => {
+    const world = await comesBack(({ store }, epoch) => store.putOpened(PAIR.uniqsign, epoch, SECONDARY));
+    expect(brief(await world.boardNow())).toEqual([2, SECONDARY, 'endless', true]);
+  });
+
+  test('does not get it back by that from an operator who forced the change', async () => {
+    const world = await comesBack(async ({ store, clock, observe, identify }, epoch) => {
+      await store.putPause(PAIR.uniqsign, null);
+      const atMs = clock.wall();
+      await observe();
+      await store.putRequest(PAIR.uniqsign, {
+        id: 'r',
+        kind: 'failover',
+        to: SECONDARY,
+        by: 'dba',
+        epoch,
+        atMs,
+        expiresMs: atMs + 9_000,
+        withinSec: 60,
+        refused: null,
+      });
+      await identify();
+      await observe();
+      await identify();
+    });
+    expect(brief(await world.boardNow())).toEqual([3, SECONDARY, 'endless', true]);
   });
 });
 

@@ -55,11 +55,34 @@ export function agree({ pair, sightings, attention, nowMs }: Heard): Agreed {
 function notice(sightings: readonly Sighting[], before: Attention, nowMs: number): Attention {
   return new Map(
     sightings.map(({ observer, observations }) => {
-      const mark = observations.map(({ atMs }) => atMs).join(' ');
+      const mark = markOf(observations);
       const known = before.get(observer);
       return [observer, known?.mark === mark ? known : { mark, sinceMs: nowMs }];
     }),
   );
+}
+
+function markOf(observations: readonly Observation[]): string {
+  return observations.map(({ atMs }) => atMs).join(' ');
+}
+
+/** How often each monitor has said something new since the count began. */
+export type News = ReadonlyMap<string, { readonly mark: string; readonly count: number }>;
+
+export function countNews(before: News, sightings: readonly Sighting[]): News {
+  return new Map(
+    sightings.map(({ observer, observations }) => {
+      const mark = markOf(observations);
+      const known = before.get(observer);
+      if (known === undefined) return [observer, { mark, count: 0 }];
+      return [observer, known.mark === mark ? known : { mark, count: known.count + 1 }];
+    }),
+  );
+}
+
+/** What was looked at since the count began: the first new word may come of a look that had begun before. */
+export function lookedAtSince(news: News, sightings: readonly Sighting[]): readonly Sighting[] {
+  return sightings.filter(({ observer }) => (news.get(observer)?.count ?? 0) >= 2);
 }
 
 /** Its machine may be the one that died: it must not outvote those that live for as long as its last word is on the board. */
