@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import type { Observation } from '../../src/core/observation.ts';
+import type { Observation, SeenRow } from '../../src/core/observation.ts';
 import { type Attention, agree } from '../../src/core/observers.ts';
 import { anObservation, aPair, aSighting, NOW_MS, SECONDARY } from '../support/build.ts';
+import { aRow } from '../support/rows.ts';
 
 type Look = Parameters<typeof anObservation>[0];
 const PAIR = aPair();
@@ -121,4 +122,55 @@ test('nobody has said anything', () => {
     secondary: null,
   });
   expect(isGone(together([aSighting([anObservation(GONE)])]).observations.primary)).toBe(true);
+});
+
+describe('a host that nobody reaches', () => {
+  const goneToAll = (sightings: Parameters<typeof together>[0], ...more: [Attention?, number?]) =>
+    together(sightings, ...more).goneToAll.has(PAIR.primary);
+
+  test('is gone to every monitor that still reports, not only to most of them', () => {
+    expect(goneToAll([says('m1', GONE), says('m2', GONE)])).toBe(true);
+    expect(goneToAll([says('m1', GONE), says('m2', GONE), says('m3', {})])).toBe(false);
+    expect(goneToAll([says('m1', GONE), says('m2', { failure: 'saturated' })])).toBe(false);
+    expect(goneToAll([])).toBe(false);
+    expect(together([says('m1', GONE)]).goneToAll).toEqual(new Set([PAIR.primary]));
+  });
+
+  test('is not that by the word of a Perl monitor alone', () => {
+    expect(goneToAll([says('', GONE)])).toBe(false);
+    expect(goneToAll([says('', GONE), says('m1', GONE)])).toBe(true);
+    expect(goneToAll([says('', {}), says('m1', GONE)])).toBe(false);
+  });
+
+  test('is not that by the word of monitors that have gone themselves', () => {
+    const both = [says('m1', GONE), says('m2', {})];
+    const { attention } = together(both);
+    expect(goneToAll([says('m1', GONE)], attention, 20_000)).toBe(false);
+    expect(goneToAll([says('m1', GONE, { atMs: NOW_MS + 20_000 }), says('m2', {})], attention, 20_000)).toBe(true);
+  });
+});
+
+describe('the row of a host', () => {
+  const rowIn = (rows: readonly (SeenRow | null)[]) => {
+    const seen = together(rows.map((row, at) => says(`m${at}`, { row }))).observations.primary;
+    return seen?.evidence.kind === 'answered' ? seen.evidence.facts.row : undefined;
+  };
+
+  test('is there when any monitor saw it, and what it says is the newest that was seen', () => {
+    const old = aRow({ epoch: [6, SECONDARY], opened: 6 });
+    const claimed = aRow({ epoch: [7, SECONDARY], opened: 6 });
+    const opened = aRow({ epoch: [7, SECONDARY], opened: 7 });
+    expect(rowIn([null, null])).toBeNull();
+    expect(rowIn([null, old])).toEqual(old);
+    expect(rowIn([old, null])).toEqual(old);
+    for (const rows of [
+      [old, claimed, opened],
+      [opened, claimed, old],
+      [claimed, opened, null],
+    ]) {
+      expect(rowIn(rows)).toEqual(opened);
+    }
+    expect(rowIn([old, claimed])).toEqual(claimed);
+    expect(rowIn([claimed, old])).toEqual(claimed);
+  });
 });

@@ -77,7 +77,8 @@ describe('the lease of a silent active', () => {
 
   test('of the other host proves nothing', () => {
     const { look } = aWatch();
-    expect(look([says('one', 'renewed', 5, { host: SECONDARY })]).kind).toBe('unknown');
+    const records = [says('one', 'failed', 0), says('two', 'renewed', 5, { host: SECONDARY })];
+    expect(look(records).kind).toBe('unknown');
   });
 
   const FAILED = [says('one', 'failed', 5)];
@@ -107,6 +108,12 @@ describe('the lease of a silent active', () => {
     [
       'another opening of the same number',
       [says('one', 'failed', 5, { epoch: { number: 7, id: 'x' } })],
+      {},
+      'unknown',
+    ],
+    [
+      "an attempt under a decision above the board's",
+      [says('one', 'failed', 5, { epoch: { number: 8, id: 'e8' } })],
       {},
       'unknown',
     ],
