@@ -14,7 +14,8 @@ export interface Mutant extends Edit {
   /** A few dozen seeds are enough, so that the tests try it. */
   readonly quick?: boolean;
   readonly file: string;
-  readonly also?: readonly Edit[];
+  /** In the same file, when it names none. */
+  readonly also?: readonly (Edit & { readonly file?: string })[];
   readonly shows: {
     readonly story?: StoryName;
     readonly servers?: string;

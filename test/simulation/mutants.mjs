@@ -95,20 +95,19 @@ export const MUTANTS = [
     shows: { servers: 'on an open host: the same number and id with another active' },
   },
   {
-    name: 'identify does not take a number above the rows',
-    mend: 'm_unique',
+    name: 'identify takes no number above the rows',
+    mend: 'm_unique, F8',
     file: 'src/identify-guard.ts',
     find: 'highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),',
-    replace: 'highest: Math.max(number, isOn ? 0 * highestIn(observations) : 0),',
+    replace: 'highest: number,',
+    also: [
+      {
+        file: 'src/core/rows.ts',
+        find: 'if (number > (epoch?.number ?? 0)) return `',
+        replace: 'if (number < 0) return `',
+      },
+    ],
     shows: { story: 'Redis is emptied' },
-  },
-  {
-    name: 'identify does not see that the board is older than the rows',
-    mend: 'm_unique',
-    file: 'src/core/rows.ts',
-    find: 'if (number > (epoch?.number ?? 0)) return `',
-    replace: 'if (number < 0) return `',
-    shows: { story: 'an identify is restarted, and Redis restored' },
   },
   {
     name: 'an endless lease is waited for',
@@ -178,7 +177,7 @@ export const MUTANTS = [
         replace: 'export function ordersOf({ board: { epoch, terms, unfenced }, policy }',
       },
     ],
-    shows: { story: 'one agent' },
+    shows: { story: 'renewals beside a new active' },
   },
   {
     name: 'the flag of the row opens the new host without an end',
@@ -250,7 +249,7 @@ export const MUTANTS = [
     file: 'src/agent-leave.ts',
     find: "fence.call({ do: 'claim', epoch, unfenced: true })",
     replace: "fence.call({ do: 'claim', epoch, unfenced: null })",
-    shows: { story: 'the last agent goes while the board is away' },
+    shows: { story: 'the row alone knows that the lease is endless' },
   },
   {
     name: 'the new active is opened without what the old one holds',
@@ -373,9 +372,12 @@ export const MUTANTS = [
 
 /** This text of this file in the mutant's form; null: it is another file's. */
 export function mutated(mutant, path, text) {
-  if (mutant === null || path !== join(ROOT, mutant.file)) return null;
+  const edits = (mutant === null ? [] : [mutant, ...(mutant.also ?? [])]).filter(
+    ({ file }) => path === join(ROOT, file ?? mutant.file),
+  );
+  if (edits.length === 0) return null;
   let changed = text;
-  for (const { find, replace } of [mutant, ...(mutant.also ?? [])]) {
+  for (const { find, replace } of edits) {
     if (changed.split(find).length !== 2) throw new Error(`${mutant.name}: the text is not there once: ${find}`);
     changed = changed.replace(find, () => replace);
   }

@@ -23,8 +23,8 @@ interface Scene {
   /** These talk with each other alone; the returned function heals it. */
   cutOff(...inside: readonly string[]): () => void;
   cut(one: string, other: string): () => void;
-  /** At the first moment when `check` says so of a call that is about to be sent (null: a look). */
-  at(check: (process: string, call: string | null, host: SimHost) => boolean): Promise<boolean>;
+  /** Does something at the moment when this call is about to be sent. */
+  at(check: (process: string, call: string | null, host: SimHost) => boolean, act?: () => void): Promise<void>;
   /** Everything healed by now, it comes to rest; else that is told as a violation (L2). */
   rests(withinSec?: number): Promise<void>;
 }
@@ -59,7 +59,7 @@ export const STORIES = {
     about: 'F3: it asks its witness after it has slept, not before',
     // At which of its questions to the board it falls asleep.
     attempts: 8,
-    tell: async ({ world, a, b, attempt, process, cut, cutOff, until, run, rests }) => {
+    tell: async ({ world, a, b, attempt, process, cut, until, run, rests }) => {
       const healLink = cut('agent-1', 'A');
       a.die(false);
       await run(1);
@@ -71,7 +71,7 @@ export const STORIES = {
       a.restart();
       await until(() => process('agent-2').state === 'frozen', 3);
       world.redis.onServed = () => {};
-      const heal = [cutOff('A', 'agent-2', 'client-of-A'), healLink];
+      const heal = [cut('agent-2', 'B'), cut('A', 'B'), cut('A', 'monitor-1'), healLink];
       await until(() => b.takesWrites);
       await run(2);
       process('agent-2').thaw();
@@ -84,8 +84,10 @@ export const STORIES = {
     about: 'F4: it counts from before its witness was asked, not from when it runs',
     policy: { leaseMs: 6_000 },
     tell: async ({ world, a, at, run, cutOff, rests }) => {
-      await at((process, call, host) => process === 'agent-2' && call === 'renew' && host === a);
-      a.freeze();
+      await at(
+        (process, call, host) => process === 'agent-2' && call === 'renew' && host === a,
+        () => a.freeze(),
+      );
       await run(0.05);
       const heal = cutOff('A', 'client-of-A');
       await world.switchOver();
@@ -205,12 +207,17 @@ export const STORIES = {
     about: 'L3, F6: a clean stop makes the lease endless by a decision of its own',
     early: true,
     harmless: true,
-    tell: async ({ a, process, until, run, rests }) => {
-      // Armed already by its row, and the flags still stand.
+    tell: async ({ world, a, b, process, until, run, rests }) => {
+      await until(() => world.board().terms.lease === 'finite');
+      // So that the lease is finite, and the flags still stand.
+      b.freeze();
       await until(() => a.schema.row?.lease.kind === 'finite');
+      await run(1);
       process('agent-1').stop();
+      await run(2);
       process('agent-2').stop();
       await run(15);
+      b.thaw();
       process('agent-1').start();
       process('agent-2').start();
       await rests();
@@ -282,6 +289,7 @@ export const STORIES = {
       b.die(false);
       await run(3);
       b.restart();
+      world.redis.empty();
       await run(3);
       a.replica.lagMs = 0;
       await rests();
@@ -416,14 +424,15 @@ function sceneOf(world: World, checkers: Checkers, attempt: number): Scene {
       return cutAll(inside.flatMap((one) => others.map((other) => [one, other] as const)));
     },
     cut: (one, other) => cutAll([[one, other]]),
-    at: async (check) => {
+    at: async (check, act = () => {}) => {
       let seen = false;
       world.onCall = (process, call, host) => {
-        seen ||= check(process, call?.do ?? null, host);
+        if (seen || !check(process, call?.do ?? null, host)) return;
+        seen = true;
+        act();
       };
       await until(() => seen);
       world.onCall = () => {};
-      return seen;
     },
     rests: async (withinSec = 90) => {
       if (await until(() => checkers.notConverged() === null, withinSec)) return;
