@@ -34,34 +34,40 @@ function whyNotMounted(): string | null {
   return null;
 }
 
+function system(command: string, ...args: readonly string[]): void {
+  execFileSync(command, args, { stdio: 'pipe', timeout: 20_000 });
+}
+
 describe.skipIf(WHY_NOT !== null).each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
-  let folder = '';
   let disk = '';
   let mysqld: Mysqld;
   let fence: Fence;
   let other: Fence;
   let nextId = 0;
-  const clients: Connection[] = [];
+  /** What has to be ended, in the order in which it was begun: also when the beginning was cut off. */
+  const undo: (() => Promise<void> | void)[] = [];
 
   beforeEach(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'mmm-full-'));
+    const folder = await mkdtemp(join(tmpdir(), 'mmm-full-'));
     ownFolder(folder);
+    undo.push(() => rm(folder, { recursive: true, force: true }));
     disk = join(folder, 'a');
     await mkdir(disk);
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=320m', 'mmm-full-disk', disk]);
+    system('mount', '-t', 'tmpfs', '-o', 'size=320m', 'mmm-full-disk', disk);
+    undo.push(() => system('umount', disk));
     mysqld = await startMysqld({ kind, dir: disk, serverId: 1 });
+    undo.push(() => mysqld.kill());
     fence = fenceFor(mysqld);
     other = fenceFor(mysqld);
+    undo.push(
+      () => fence.close(),
+      () => other.close(),
+    );
     await armed(fence);
     await opened(fence, epoch(1), { leaseMs: LONG_LEASE_MS });
   });
   afterEach(async () => {
-    for (const one of clients.splice(0)) one.destroy();
-    await fence.close();
-    await other.close();
-    await mysqld.kill();
-    execFileSync('umount', [disk]);
-    await rm(folder, { recursive: true, force: true });
+    for (const one of undo.splice(0).reverse()) await one();
   });
 
   function fill(): void {
@@ -79,7 +85,7 @@ describe.skipIf(WHY_NOT !== null).each(['mariadb', 'mysql56'] as const)('%s', (k
   async function client(): Promise<Connection> {
     const one = await createConnection({ host: '127.0.0.1', port: mysqld.port, ...APP, database: APP_DATABASE });
     one.on('error', () => undefined);
-    clients.push(one);
+    undo.push(() => one.destroy());
     return one;
   }
 
