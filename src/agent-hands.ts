@@ -178,7 +178,11 @@ function appliedOf(order: Call, called: Called): Applied {
       if (!('row' in called)) return called;
       return { kind: 'not-done', why: `refused: it knows decision ${known(called.row)}`, code: 'refused' };
     case 'not-done':
-      return { kind: 'not-done', why: sentence(called.why), code: called.why };
+      return {
+        kind: 'not-done',
+        why: called.detail === undefined ? sentence(called.why) : `${sentence(called.why)}: ${called.detail}`,
+        code: called.why,
+      };
     default:
       return called;
   }
