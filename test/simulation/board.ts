@@ -37,8 +37,6 @@ export class SimRedis {
   readonly messages: MessageFaults = { lost: 0, doubled: 0, late: 0 };
   /** Called after everything that may have changed the board. */
   onChange: () => void = () => {};
-  /** Called when it has done what this process asked, and before the answer is on its way. */
-  onServed: (process: string) => void = () => {};
   /** When its data last went back to those of a dump. */
   restoredMs = Number.NEGATIVE_INFINITY;
   readonly #timeline: Timeline;
@@ -261,7 +259,6 @@ export class SimStore implements Store {
         act().then(
           (value) => {
             redis.onChange();
-            redis.onServed(life.name);
             answer(() => {
               cancel();
               resolve(value);

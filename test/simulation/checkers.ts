@@ -172,7 +172,8 @@ export class Checkers implements Watcher {
       return;
     }
     if (!wasOpen) this.#checkNotAhead(host);
-    this.#checkHandOver(host);
+    // With a lease the rows say who was opened last, and that one goes on with what it holds.
+    if (!wasOpen || this.#lease === null) this.#checkHandOver(host);
     if (this.#lease === null) this.#checkSeenByMonitors(host);
   }
 

@@ -58,7 +58,9 @@ export class LeaseCheckers {
       // The call has set the EVENT going and cut the lease.
       if (this.#fooledUntilMs.has(host)) this.#fooledUntilMs.set(host, this.#nowMs + call.leaseMs + 2 * EVENT_MS);
     }
-    if (call.do === 'open' && !isSame(this.#lastOpened.get(host), epoch)) this.#checkOpening(epoch, host);
+    if (call.do !== 'open') return;
+    if (!isSame(this.#lastOpened.get(host), epoch)) this.#checkFenced(epoch, host);
+    this.#checkOrder(epoch, host);
   }
 
   /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */
@@ -132,8 +134,7 @@ export class LeaseCheckers {
   }
 
   /** S3: numbers only rise, and each stands for one decision. */
-  #checkOpening(epoch: Epoch, host: SimHost): void {
-    this.#checkFenced(epoch, host);
+  #checkOrder(epoch: Epoch, host: SimHost): void {
     const other = this.#world.other(host);
     const beside = this.#lastOpened.get(other);
     if (beside !== undefined && isOlder(epoch, beside)) {

@@ -79,6 +79,13 @@ export class SimLink {
     act: (host: SimHost, answer: (value: T) => void) => void,
     withinMs: number,
   ): Promise<T> {
+    // A process that is stopped right here sends when it is continued, and its time runs from then on.
+    return new Promise((resolve) => {
+      this.#parts.life.deliver(() => resolve(this.#ask(line, act, withinMs)));
+    });
+  }
+
+  #ask<T>(line: Line | null, act: (host: SimHost, answer: (value: T) => void) => void, withinMs: number): Promise<T> {
     const { life, target, network } = this.#parts;
     if (line === null || line.over) return Promise.reject(new Broken('no connection'));
     return this.#within(line, withinMs, (resolve, reject) => {

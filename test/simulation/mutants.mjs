@@ -41,8 +41,8 @@ export const MUTANTS = [
     name: 'a renewal counts from when it runs',
     mend: 'm_bound',
     file: 'src/agent-lease.ts',
-    find: 'baseMs: looked.row.nowMs, leaseMs',
-    replace: 'baseMs: looked.row.nowMs + 3_600_000, leaseMs',
+    find: 'baseMs: looked.row.nowMs,',
+    replace: 'baseMs: looked.row.nowMs + 3_600_000,',
     shows: { story: 'a renewal that waits in a frozen server' },
   },
   {
@@ -118,11 +118,11 @@ export const MUTANTS = [
     shows: { story: 'cut off after the last agent went' },
   },
   {
-    name: 'whoever was opened first needs no drain',
+    name: 'whoever is wanted counts as the one that was opened last',
     mend: 'm_lastopen',
-    file: 'src/core/guard.ts',
-    find: 'return first > second ? one.host : other.host;',
-    replace: 'return first < second ? one.host : other.host;',
+    file: 'src/agent-situation.ts',
+    find: 'if (last !== null) return last === roles.active && board.opened !== roles.passive;',
+    replace: 'if (last !== null) return true;',
     shows: { story: 'the writer of before comes back while the new one is drained' },
   },
   {

@@ -136,6 +136,7 @@ async function converge(
   const { timeline } = world;
   const healedMs = timeline.nowMs;
   let goodSinceMs: number | null = null;
+  world.keepMembers();
   await runFor(CONVERGE_WITHIN_MS, () => {
     goodSinceMs = checkers.notConverged() === null ? (goodSinceMs ?? timeline.nowMs) : null;
     return goodSinceMs !== null && timeline.nowMs - goodSinceMs >= STAY_MS;

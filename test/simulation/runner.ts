@@ -1,4 +1,4 @@
 // What mutants.mjs bundles, with one thing in it changed.
 
 export { runSeed } from './run.ts';
-export { tellStory } from './stories.ts';
+export { STORIES, tellStory } from './stories.ts';

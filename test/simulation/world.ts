@@ -59,6 +59,7 @@ export type OnCall = (process: string, call: Call | null, host: SimHost) => void
 
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
 const SWITCHED_ON_MS: readonly [number, number] = [3_000, 30_000];
+const OPERATOR_LOOKS_MS = 5_000;
 const REQUEST_EXPIRES_MS = 10_000;
 const SWITCHOVER_WITHIN_SEC = 10;
 const STORY_LINES = 20_000;
@@ -194,6 +195,17 @@ export class World {
     const { epoch } = await this.#operator.board(this.pair.uniqsign);
     if (epoch === null || !this.redis.up) return false;
     return await this.#operator.putLife(this.pair.uniqsign, epoch, host.host, lifeOfNewMember(host.facts().boot));
+  }
+
+  /** A board that was emptied or restored knows an older server of that address: its operator says so again. */
+  keepMembers(): void {
+    const { lives } = this.wholeBoard();
+    for (const host of this.hosts) {
+      const known = lives.get(host.host);
+      if (known !== undefined && known.uuid !== host.uuid && host.state === 'up') void this.rejoin(host);
+    }
+    this.timeline.stir();
+    this.timeline.after(OPERATOR_LOOKS_MS, () => this.keepMembers());
   }
 
   /** An operator asks for a switchover to whoever is not the active; null: there is nobody to ask. */
