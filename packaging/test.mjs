@@ -16,6 +16,7 @@ const STAGES = [
   { name: 'build', script: 'build' },
   { name: 'unit', project: 'unit' },
   { name: 'servers', project: 'servers' },
+  { name: 'faults', project: 'faults' },
 ];
 
 const results = await mkdtemp(join(tmpdir(), 'mmm-test-'));

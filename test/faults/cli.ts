@@ -12,9 +12,9 @@ import { whyNoNetwork } from './network.ts';
 import type { RigOptions } from './rig.ts';
 import { type Run, Runs, variantsOf } from './runs.ts';
 
-const USAGE = `npm run test:faults -- [--times 20] [--fencing lease|none] [--kind mariadb|mysql56] [--only TEXT] [--short] [--out DIR] [--list]
+const USAGE = `npm run test:faults -- [--times 20] [--fencing lease|none] [--kind mariadb|mysql56] [--only EXPRESSION] [--short] [--out DIR] [--list]
   --times N   how often each variant of each line runs (200 for the switchover, unless --only or --short is given)
-  --only TEXT lines or variants whose name contains TEXT
+  --only EXPRESSION lines and variants whose name matches (--list shows them)
   --short     the variants that npm test runs`;
 
 const SWITCHOVERS = 200;
@@ -41,10 +41,11 @@ export async function main(args: readonly string[], root: string): Promise<numbe
     console.log(USAGE);
     return values.help ? 0 : 2;
   }
+  const pattern = new RegExp(only);
   const options: RigOptions = { kind, fencing };
   const wanted = LINES.flatMap((line) =>
     variantsOf(line, options, short)
-      .filter(({ name }) => `${line.name}: ${name}`.includes(only))
+      .filter(({ name }) => pattern.test(`${line.name}: ${name}`))
       .map((variant) => ({ line, variant })),
   );
   if (values.list) {

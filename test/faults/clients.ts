@@ -93,10 +93,16 @@ function report({ fromMs }: { readonly fromMs: number }): Report {
     openings: openings.filter(({ atMs }) => atMs > fromMs),
     second: second.filter(({ answeredMs }) => answeredMs > fromMs),
     firstMs: Object.fromEntries(hosts.map(({ name }) => [name, first(name)])),
-    gap: register.longestGap(fromMs),
+    gapMs: gapMs(fromMs),
     acknowledged: register.size,
     counted,
   };
+}
+
+/** The longest time in which nobody was told of a write, also when it is not over yet. */
+function gapMs(fromMs: number): number {
+  const sinceMs = Math.max(register.newest()?.atMs ?? 0, fromMs);
+  return Math.max(register.longestGap(fromMs).lengthMs, nowMs() - sinceMs);
 }
 
 function hostNamed(name: string): HostOfClients {

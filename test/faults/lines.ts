@@ -33,8 +33,12 @@ const AFTER_WAKING_UNFENCED_MS = 1_500;
 const NOTHING_HAPPENS_MS = 12_000;
 const MANAGERS: readonly [Place, Place] = ['mgr1', 'mgr2'];
 const DATABASES: readonly [Place, Place] = ['db1', 'db2'];
-/** A failover of a host that was killed, or that is silent, has no more steps than this. */
-const MOST_STEPS = 10;
+/** One agent does about so many steps in a failover of a host that was killed, and of one that is silent; more are tried to be sure. */
+const STEPS_KILLED = 4;
+const STEPS_SILENT = 6;
+/** By then such a failover is over. */
+const RANDOM_KILLED_MS = 600;
+const RANDOM_SILENT_MS = 8_500;
 
 const hasLease = (rig: FaultRig) => rig.options.fencing === 'lease';
 
@@ -123,6 +127,8 @@ function activeCutOff(places: readonly [Place, Place], how: CutKind) {
 
 type AgentFault = 'killed' | 'frozen';
 type Fault = 'killed' | 'silent';
+/** After that step, or at any moment. */
+type When = number | 'random';
 
 async function breakActive(trial: Trial, fault: Fault): Promise<void> {
   await trial.fault(() =>
@@ -130,8 +136,20 @@ async function breakActive(trial: Trial, fault: Fault): Promise<void> {
   );
 }
 
-/** One agent acts and is stopped after its step of that number; then the other one, which stood still till then, goes on. */
-function agentStopped(how: AgentFault, fault: Fault, number: number) {
+/** Waits for the moment at which the agent is to be stopped, and notes it. */
+async function moment(trial: Trial, agent: Actor, fault: Fault, when: When): Promise<void> {
+  if (when === 'random') {
+    const ms = Math.random() * (fault === 'killed' ? RANDOM_KILLED_MS : RANDOM_SILENT_MS);
+    trial.figures['stopped after ms'] = ms;
+    await trial.forMs(ms);
+    return;
+  }
+  const step = await trial.step(agent, when);
+  trial.figures[step === null ? `no step ${when}` : `step ${when}: ${step}`] = 1;
+}
+
+/** One agent acts and is stopped at that moment; then the other one, which stood still till then, goes on. */
+function agentStopped(how: AgentFault, fault: Fault, when: When) {
   return async (rig: FaultRig): Promise<Result> => {
     await rig.settle();
     await rig.placeAgents(MANAGERS);
@@ -139,10 +157,9 @@ function agentStopped(how: AgentFault, fault: Fault, number: number) {
     const [first, second] = rig.agents;
     second.freeze();
     await breakActive(trial, fault);
-    const step = await trial.step(first, number);
+    await moment(trial, first, fault, when);
     if (how === 'killed') await first.kill();
     else first.freeze();
-    trial.figures[step === null ? `no step ${number}` : `step ${number}: ${step}`] = 1;
     second.thaw();
     await trial.writable(trial.passive, 30_000, monotonicMs());
     await trial.countLeftBehind(trial.passive);
@@ -166,7 +183,7 @@ async function thawedLater(trial: Trial, agent: Actor, fault: Fault): Promise<vo
 }
 
 /** The role has gone there and back when the agent wakes that was to open the other host. */
-function agentOvertaken(number: number) {
+function agentOvertaken(when: When) {
   return async (rig: FaultRig): Promise<Result> => {
     await rig.settle();
     await rig.placeAgents(MANAGERS);
@@ -174,9 +191,8 @@ function agentOvertaken(number: number) {
     const [first, second] = rig.agents;
     second.freeze();
     await trial.fault(() => trial.active.server.kill());
-    const step = await trial.step(first, number);
+    await moment(trial, first, 'killed', when);
     first.freeze();
-    trial.figures[step === null ? `no step ${number}` : `step ${number}: ${step}`] = 1;
     second.thaw();
     await trial.writable(trial.passive, 30_000, monotonicMs());
     await trial.countLeftBehind(trial.passive);
@@ -247,6 +263,8 @@ function unapplied(why: 'lock' | 'stopped') {
   return async (rig: FaultRig): Promise<Result> => {
     const trial = await Trial.begin(rig);
     const { active, passive } = trial;
+    // Fewer flushes: a killed server loses nothing by that, and what is slow here is meant to be the lock.
+    await flushing(rig, 'seldom');
     const lock = await rig.adminConnection(passive);
     await lock.query(why === 'lock' ? 'LOCK TABLES app.writes WRITE' : 'STOP SLAVE SQL_THREAD');
     await rig.crowd.load(false);
@@ -275,8 +293,18 @@ function unapplied(why: 'lock' | 'stopped') {
     const { counted } = await rig.crowd.report(trial.faultMs);
     if (counted !== UNAPPLIED) trial.problems.push(`${counted} of ${UNAPPLIED} were applied at the first write`);
     await trial.countLeftBehind(passive);
-    return await trial.end({ second: 'none', active: 'passive', decisions: 1 });
+    const result = await trial.end({ second: 'none', active: 'passive', decisions: 1 });
+    await flushing(rig, 'always');
+    return result;
   };
+}
+
+async function flushing(rig: FaultRig, how: 'always' | 'seldom'): Promise<void> {
+  const [log, binlog] = how === 'always' ? [1, 1] : [2, 0];
+  for (const host of rig.hosts) {
+    await rig.admin(host, `SET GLOBAL innodb_flush_log_at_trx_commit = ${log}`);
+    await rig.admin(host, `SET GLOBAL sync_binlog = ${binlog}`);
+  }
 }
 
 type BoardFault = 'killed' | 'emptied' | 'old dump';
@@ -301,16 +329,18 @@ function boardLost(how: BoardFault, withActive: boolean) {
       await trial.forMs(8_000);
       await rig.redis.restart();
     }
-    if (withActive) {
+    // A board that is written anew does not know whether the dead one closes itself: with on_unreachable=wait nobody is opened.
+    const opens = withActive && !hasLease(rig);
+    if (opens) {
       await trial.writable(trial.passive, 40_000);
       await trial.countLeftBehind(trial.passive);
     }
-    await trial.forMs(withActive ? 1_000 : NOTHING_HAPPENS_MS / 2);
+    await trial.forMs(opens ? 1_000 : NOTHING_HAPPENS_MS / 2);
     // Without rows on the servers an old dump is all that is known of the roles.
     const isBelieved = how === 'old dump' && !hasLease(rig) && !withActive;
     return await trial.end({
       second: 'none',
-      active: isBelieved ? 'either' : withActive ? 'passive' : 'same',
+      active: isBelieved || (withActive && hasLease(rig)) ? 'either' : withActive ? 'passive' : 'same',
     });
   };
 }
@@ -361,7 +391,19 @@ async function switched(rig: FaultRig): Promise<number> {
 }
 
 const FREEZES = [500, 1_000, 1_500, 2_000, 2_500, 2_800, 3_000, 3_200, 3_500, 4_000] as const;
-const STEPS = Array.from({ length: MOST_STEPS }, (_, index) => index + 1);
+
+/** Every step of such a failover, and any moment of it; `short` are the ones that npm test takes. */
+function moments(fault: Fault, short: readonly number[], run: (when: When) => Variant['run'], more = ''): Variant[] {
+  const steps = Array.from({ length: fault === 'killed' ? STEPS_KILLED : STEPS_SILENT }, (_, index) => index + 1);
+  return [
+    ...steps.map((step) => ({
+      name: `active ${fault}, step ${step}${more}`,
+      short: short.includes(step),
+      run: run(step),
+    })),
+    { name: `active ${fault}, any moment${more}`, short: false, run: run('random') },
+  ];
+}
 
 export const LINES: readonly Line[] = [
   { name: 'active killed, under load', variants: [{ name: 'kill -9', short: true, run: killed }] },
@@ -394,36 +436,16 @@ export const LINES: readonly Line[] = [
   {
     name: 'an agent frozen in the middle of a failover, thawed after another finished it',
     variants: [
-      ...STEPS.map((number) => ({
-        name: `active killed, step ${number}`,
-        short: number === 1 || number === 3,
-        run: agentStopped('frozen', 'killed', number),
-      })),
-      ...STEPS.map((number) => ({
-        name: `active silent, step ${number}`,
-        short: false,
-        run: agentStopped('frozen', 'silent', number),
-      })),
-      ...STEPS.map((number) => ({
-        name: `active killed, step ${number}, thawed after the role went back`,
-        short: number === 2,
-        run: agentOvertaken(number),
-      })),
+      ...moments('killed', [1, 2], (when) => agentStopped('frozen', 'killed', when)),
+      ...moments('silent', [], (when) => agentStopped('frozen', 'silent', when)),
+      ...moments('killed', [2], agentOvertaken, ', thawed after the role went back'),
     ],
   },
   {
     name: 'agent killed -9 at each step of a failover',
     variants: [
-      ...STEPS.map((number) => ({
-        name: `active killed, step ${number}`,
-        short: number === 2 || number === 4,
-        run: agentStopped('killed', 'killed', number),
-      })),
-      ...STEPS.map((number) => ({
-        name: `active silent, step ${number}`,
-        short: false,
-        run: agentStopped('killed', 'silent', number),
-      })),
+      ...moments('killed', [1, 2, 3], (when) => agentStopped('killed', 'killed', when)),
+      ...moments('silent', [], (when) => agentStopped('killed', 'silent', when)),
     ],
   },
   {

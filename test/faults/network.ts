@@ -188,7 +188,7 @@ function existingNamespaces(): readonly string[] {
   }
 }
 
-function isRunning(pid: number): boolean {
+export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;

@@ -3,7 +3,7 @@
 // settle() mends everything and waits until the pair is as it should be. Used by trial.ts.
 
 import { execFile } from 'node:child_process';
-import { cp, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -24,13 +24,14 @@ import { type Mysqld, startMysqld } from '../../src/sandbox/mysqld.ts';
 import { type Redis, startRedis } from '../../src/sandbox/redis.ts';
 import type { ServerKind } from '../../src/sandbox/template.ts';
 import { type Crowd, startCrowd } from './crowd.ts';
-import { type Network, openNetwork, type Place } from './network.ts';
+import { isRunning, type Network, openNetwork, type Place } from './network.ts';
 
 const BUNDLE = resolve(import.meta.dirname, '../../dist/mmm.js');
 const TAG = 'mysql3301';
 const UNIQSIGN = 'a5d9e6a0f4b54b12b7f15a10c3c3f0f1';
 /** Of an account that comes over the network of the namespaces. */
 const FROM_NETWORK = '10.77.%';
+const FOLDER = 'mmm-faults-';
 const REDIS_PORT = 6379;
 const PAUSE_MS = 100;
 const SETTLE_MS = 90_000;
@@ -309,7 +310,8 @@ export function monotonicMs(): number {
 }
 
 export async function startRig(options: RigOptions): Promise<FaultRig> {
-  const dir = await mkdtemp(join(tmpdir(), 'mmm-faults-'));
+  await removeLeftFolders();
+  const dir = await mkdtemp(join(tmpdir(), `${FOLDER}${process.pid}-`));
   ownFolder(dir);
   const network = await openNetwork();
   const home = (place: Place) => ({ address: network.address(place), within: network.within(place) });
@@ -370,6 +372,14 @@ export async function startRig(options: RigOptions): Promise<FaultRig> {
     await actor('agent', 'agent2', 'mgr2'),
   ];
   return new FaultRig({ options, dir, network, hosts, redis, crowd, actors, files });
+}
+
+/** Of a run that was killed: its folder bears its process id, as its namespaces do. */
+async function removeLeftFolders(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    if (!name.startsWith(FOLDER) || isRunning(Number(name.slice(FOLDER.length).split('-')[0]))) continue;
+    await rm(join(tmpdir(), name), { recursive: true, force: true });
+  }
 }
 
 async function startActor(parts: {

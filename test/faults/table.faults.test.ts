@@ -6,7 +6,7 @@ import { LINES } from './lines.ts';
 import { whyNoNetwork } from './network.ts';
 import { Runs, variantsOf } from './runs.ts';
 
-const OPTIONS = { kind: 'mariadb', fencing: 'none' } as const;
+const OPTIONS = { kind: 'mariadb', fencing: 'lease' } as const;
 const why = whyNoNetwork();
 if (why !== null) console.log(`the fault suite is skipped: ${why}`);
 

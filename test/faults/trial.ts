@@ -193,7 +193,7 @@ export class Trial {
       lost: accounts,
       leftBehind: this.leftBehind,
       writableMs: opened === null ? null : opened - faultMs,
-      gapMs: observed.gap.lengthMs,
+      gapMs: observed.gapMs,
       active: role,
       decisions,
       epochs: now.board.number - this.before.number,

@@ -46,7 +46,7 @@ export interface Report {
   /** The first acknowledged write of each host that was sent after the given moment. */
   readonly firstMs: Readonly<Record<string, number | null>>;
   /** The longest time in which nobody was told of a write. */
-  readonly gap: { readonly fromMs: number; readonly lengthMs: number };
+  readonly gapMs: number;
   readonly acknowledged: number;
   readonly counted: number | null;
 }
