@@ -308,8 +308,9 @@ describe('the lease of a pair', () => {
     const first = world.identify;
     const leaseOnBoard = async () => (await world.store.findPair(PAIR.uniqsign))?.policy.leaseMs;
     world.identify = makeIdentifyRound({ ...world.parts, owner: 'identify-2', policy: { ...LEASE, leaseMs: 5_000 } });
-    await world.run(12);
+    await world.run(20);
     expect(await leaseOnBoard()).toBe(5_000);
+    expect((await world.boardNow()).terms.lease).toBe('finite');
     world.identify = first;
     await world.run(12);
     expect(await leaseOnBoard()).toBe(3_000);
@@ -508,10 +509,11 @@ describe('an empty or old board', () => {
       outcome: 'failed',
       host: SECONDARY,
       why: 'once',
-      atMs: 0,
+      atMs: world.clock.wall(),
       agent: 'one',
       noWriterMs: null,
     });
+    expect((await world.boardNow()).report?.outcome).toBe('failed');
     const restore = dump(world.board);
     world.a.row = aRow({ epoch: [8, PRIMARY], opened: 8 });
     world.b.row = aRow({ epoch: [8, PRIMARY], opened: 1 });
