@@ -23,5 +23,10 @@ export interface AgentRecord {
   readonly renewal: Renewal | null;
 }
 
+/** Others may count on it: it can renew what is to be renewed. One that lost the passive alone does so as before. */
+export function keepsLeases({ reachesBoth, renewal }: AgentRecord): boolean {
+  return reachesBoth || renewal?.outcome === 'renewed';
+}
+
 /** How long a record stays on the board. */
 export const AGENT_TTL_MS = 10_000;

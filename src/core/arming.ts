@@ -2,7 +2,7 @@
 // Comes from src/identify-guard.ts. Whoever writes an endless lease into a row must find it permitted by the epoch, and while it may be
 // there the flag `unfenced` stands on the board: so each decision that permits one sets the flag in the same step.
 
-import type { AgentRecord } from './agents.ts';
+import { type AgentRecord, keepsLeases } from './agents.ts';
 import type { Board, Policy, Terms } from './decision.ts';
 import type { Observation, SeenFacts } from './observation.ts';
 import type { Host } from './pair.ts';
@@ -169,7 +169,7 @@ export function tooFewAgents({
   readonly agents: readonly AgentRecord[];
 }): string | null {
   // One that has just lost the passive renews all the same.
-  const count = agents.filter(({ reachesBoth, renewal }) => reachesBoth || renewal?.outcome === 'renewed').length;
+  const count = agents.filter(keepsLeases).length;
   if (policy.fencing !== 'lease' || board.terms.lease !== 'finite' || count >= policy.leaseAgents) return null;
   const left = count === 0 ? 'NO AGENT is' : count === 1 ? 'ONLY ONE AGENT is' : `ONLY ${count} AGENTS are`;
   return `${left} registered, lease_agents is ${policy.leaseAgents}: ${board.roles?.active} closes itself when nobody renews its lease`;

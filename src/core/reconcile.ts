@@ -457,6 +457,14 @@ function fence(situation: Situation, passive: Facts, why: string): Next {
 
 /** It took writes last, so it lacks nothing that was acknowledged. */
 function openAgain(situation: Situation, active: Facts): Next {
+  const next = openIncumbent(situation, active);
+  const { passive, guard } = situation;
+  // What the other one holds and this one lacks is counted before this one goes on without it [F21].
+  if (guard === null || next.kind !== 'step' || next.step.do !== 'grant' || passive.kind !== 'answered') return next;
+  return merge(next.step, next.why, leftBehind(active, passive.facts));
+}
+
+function openIncumbent(situation: Situation, active: Facts): Next {
   const { roles, guard } = situation;
   const why = `${roles.active} was the active already and came back read only`;
   const claim = claimed(situation, roles.active, active);

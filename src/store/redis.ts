@@ -20,7 +20,7 @@ import { boardOf, foundPairOf, NAMES_HOST } from './wire.ts';
 import { encodeEpochGuard, guardFor } from './wire-decisions.ts';
 import type { Fields, Take } from './wire-fields.ts';
 import { tellingOnce } from './wire-fields.ts';
-import { agentsOf, encodeAgent, REGISTERED } from './wire-guard.ts';
+import { agentsOf, encodeAgent, KEEPS_LEASES } from './wire-guard.ts';
 import { channelsOf, decodeWake, encodePair, keysOf, PAIR_PATTERN, uniqsignIn } from './wire-keys.ts';
 import { decodeMessage } from './wire-message.ts';
 import { decodeObservation, sightingsOf } from './wire-observations.ts';
@@ -212,7 +212,7 @@ class RedisStore implements Store {
     const { agents, agent } = keysOf(uniqsign);
     const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
     const { keys, args } = scripted(change);
-    const answer = await this.#eval(LEAVE, [agents, agent(name), ...keys], [name, agent(''), REGISTERED, ...args]);
+    const answer = await this.#eval(LEAVE, [agents, agent(name), ...keys], [name, agent(''), KEEPS_LEASES, ...args]);
     if (answer === 2) return 'others';
     return answer === 1 ? 'last' : 'conflict';
   }

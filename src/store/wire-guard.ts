@@ -1,7 +1,7 @@
 // What stands on the board of a pair with a safety on: the flag `unfenced`, what was noted of each host, and who the agents are.
 // Written and read by redis.ts; the nouns are those of core/decision.ts and core/agents.ts.
 
-import type { AgentRecord, Renewal } from '../core/agents.ts';
+import { type AgentRecord, keepsLeases, type Renewal } from '../core/agents.ts';
 import type { Life } from '../core/decision.ts';
 import {
   ABSENT,
@@ -54,12 +54,16 @@ export function decodeLife(fields: Fields): Decoded<Life> {
   }));
 }
 
-/** What the record of a registered agent begins with, so that a script can tell it from another one. */
-export const REGISTERED = '1 ';
+/** What the record of an agent begins with on which others may count, so that a script can tell it from another one. */
+export const KEEPS_LEASES = '1 ';
 
-export function encodeAgent({ reachesBoth, renewal }: AgentRecord): string {
-  const content = renewal === null ? {} : Object.fromEntries(encodeRenewal(renewal));
-  return `${reachesBoth ? REGISTERED : '0 '}${JSON.stringify(content)}`;
+export function encodeAgent(record: AgentRecord): string {
+  const { reachesBoth, renewal } = record;
+  const content = {
+    both: reachesBoth ? '1' : '0',
+    ...Object.fromEntries(renewal === null ? [] : encodeRenewal(renewal)),
+  };
+  return `${keepsLeases(record) ? KEEPS_LEASES : '0 '}${JSON.stringify(content)}`;
 }
 
 function encodeRenewal({ host: renewed, epoch, outcome, successes }: Renewal): Fields {
@@ -77,9 +81,10 @@ const OUTCOMES = ['renewed', 'endless', 'failed', 'no-witness'] as const satisfi
 /** An empty value is garbage, too. */
 function decodeAgent(name: string, value: string): Decoded<AgentRecord> {
   return decode(new Map([['record', value]]), () => {
-    const [, reaches, json = ''] = /^([01]) (\{.*\})$/.exec(value) ?? [];
-    if (reaches === undefined) throw new Garbled(`is no record of an agent: ${quote(value)}`);
-    return { name, reachesBoth: reaches === '1', renewal: renewalIn(textsIn(parsed(json))) };
+    const [, json] = /^[01] (\{.*\})$/.exec(value) ?? [];
+    if (json === undefined) throw new Garbled(`is no record of an agent: ${quote(value)}`);
+    const fields = textsIn(parsed(json));
+    return { name, reachesBoth: isSet(fields, 'both'), renewal: fields.has('host') ? renewalIn(fields) : null };
   });
 }
 

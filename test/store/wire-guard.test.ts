@@ -77,9 +77,9 @@ describe('the bytes in Redis', () => {
       came_up_read_only: '1',
       armed: '0',
     });
-    expect(encodeAgent({ name: 'db1', reachesBoth: false, renewal: null })).toBe('0 {}');
+    expect(encodeAgent({ name: 'db1', reachesBoth: false, renewal: null })).toBe('0 {"both":"0"}');
     expect(encodeAgent({ name: 'db1', reachesBoth: true, renewal: RENEWAL })).toBe(
-      `1 {"host":"${PRIMARY}","epoch_number":"7","epoch_id":"x","outcome":"renewed","successes":"3"}`,
+      `1 {"both":"1","host":"${PRIMARY}","epoch_number":"7","epoch_id":"x","outcome":"renewed","successes":"3"}`,
     );
   });
 });
@@ -183,7 +183,7 @@ describe('garbage', () => {
     ['2 {}', 'is no record of an agent: "2 {}"'],
     ['1 []', 'is no record of an agent: "1 []"'],
     ['1 {x}', 'JSON'],
-    ['1 {"host":"here"}', 'host is "here"'],
+    ['1 {"both":"1","host":"here"}', 'host is "here"'],
     [encodeAgent({ name: 'db1', reachesBoth: true, renewal: RENEWAL }).replace('renewed', 'forgot'), 'outcome is'],
   ])('the record "%s" is of no agent', (value, why) => {
     const told: string[] = [];

@@ -13,7 +13,7 @@ import type { CommitOutcome, EpochGuard, FoundPair, Left, Store, WakeEvent, Wake
 import { boardOf, foundPairOf, NAMES_HOST, type RawPair } from '../../src/store/wire.ts';
 import { encodeEpochGuard, guardFor } from '../../src/store/wire-decisions.ts';
 import { type Fields, tellingOnce } from '../../src/store/wire-fields.ts';
-import { agentsOf, encodeAgent, REGISTERED } from '../../src/store/wire-guard.ts';
+import { agentsOf, encodeAgent, KEEPS_LEASES } from '../../src/store/wire-guard.ts';
 import { channelsOf, decodeWake, encodePair, keysOf, uniqsignIn } from '../../src/store/wire-keys.ts';
 import { decodeMessage } from '../../src/store/wire-message.ts';
 import { decodeObservation, sightingsOf } from '../../src/store/wire-observations.ts';
@@ -270,7 +270,7 @@ class MemoryStore implements Store {
     const { agents, agent } = keysOf(uniqsign);
     board.sets.get(agents)?.delete(name);
     board.forget(agent(name));
-    if ([...this.#present(uniqsign).values()].some((record) => record.startsWith(REGISTERED))) return 'others';
+    if ([...this.#present(uniqsign).values()].some((record) => record.startsWith(KEEPS_LEASES))) return 'others';
     const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
     return board.transact(change) ? 'last' : 'conflict';
   }
