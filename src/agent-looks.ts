@@ -8,6 +8,7 @@ import type { Clock } from './ops/clock.ts';
 
 /** What is known of one host at one time. */
 export interface Look {
+  readonly host: Host;
   readonly evidence: Evidence;
   /** When the probe ended, by the monotonic clock. */
   readonly atMs: number;
@@ -62,7 +63,7 @@ export class AgentLooks {
     const { serverFor, clock, wake } = this.#parts;
     const evidence = await serverFor(host).probe({ row: this.wantRow });
     if (evidence.kind === 'answered') this.#learn(host, evidence.facts);
-    const seen = { evidence, atMs: clock.monotonic() };
+    const seen = { host, evidence, atMs: clock.monotonic() };
     if (this.#known.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') wake();
     this.#known.set(host, seen);
     return seen;

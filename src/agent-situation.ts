@@ -182,7 +182,7 @@ export function isHealing(step: Step): boolean {
 
 /** What may be undone again at once by whatever made it necessary. */
 export function isRestless(step: Step): boolean {
-  return isHealing(step) || step.do === 'rearm';
+  return isHealing(step) || step.do === 'rearm' || step.do === 'install';
 }
 
 /** Keeps clients from writing. */

@@ -43,6 +43,8 @@ const VIGIL_MS = 600_000;
 const VIGIL_GAP_MS = 100;
 /** What is refused only for this moment (a busy call, an EVENT that was just set going) is tried again soon. */
 const SOON_MS = 200;
+/** So often the connections for comparing calls are used while nothing is to be done. */
+const WARM_MS = 10_000;
 /** The operator's program has this long to make sure of a silent host. */
 const HOOK_MS = 30_000;
 
@@ -72,6 +74,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const healedAtMs = new Map<string, number>();
   const accountsStuckAtMs = new Map<Host, number>();
   let work = newWork('');
+  let warmAtMs = Number.NEGATIVE_INFINITY;
   let silentSinceMs: number | null = null;
   /** One time-out of the look that is under way, and some room. */
   const silenceTrustedMs = parts.connectTimeoutMs + OPENING_EVIDENCE_MS;
@@ -109,6 +112,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         if (next.kind === 'settled' && orders !== null) {
           await telling.announce(found.board, roles, active.evidence);
           await noteMember(found.board, orders, passive.evidence);
+          await keepWarm(active, passive);
         }
         break;
       }
@@ -234,6 +238,14 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
     const cameUpReadOnly = readOnly || (sameLife && known.cameUpReadOnly);
     await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly, armed: lease === 'finite' });
+  }
+
+  /** A host with too many connections still answers on those that are open before they are needed. */
+  async function keepWarm(...seen: readonly Look[]): Promise<void> {
+    if (clock.monotonic() - warmAtMs < WARM_MS) return;
+    warmAtMs = clock.monotonic();
+    const answering = seen.flatMap(({ host, evidence }) => (evidence.kind === 'answered' ? [host] : []));
+    await Promise.all(answering.map((host) => parts.fenceFor(host).look()));
   }
 
   /** So that another server behind its address is seen as such, also when this one was never opened. */

@@ -31,7 +31,7 @@ function aHost() {
     fenceFor: () => fenced.fence(),
     clock,
   };
-  const look = { evidence: { kind: 'answered', facts: server.facts }, atMs: 0 } as const;
+  const look = { host: PRIMARY, evidence: { kind: 'answered', facts: server.facts }, atMs: 0 } as const;
   const act = (what: 'close' | 'block' | 'release') =>
     doStep(parts, ORDERS, { do: what, host: PRIMARY }, { active: look, passive: look });
   return { fenced, server, act };

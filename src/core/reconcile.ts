@@ -163,9 +163,7 @@ function prepare({ roles, active, passive }: Situation, { epoch }: Guard): Next 
   ] as const) {
     if (seen.kind !== 'answered') continue;
     const { row } = seen.facts;
-    if (row === null || row.schemaVersion < SCHEMA_VERSION) {
-      return step({ do: 'install', host }, `${host} has no row of this version of mmm`);
-    }
+    if (row === null) return step({ do: 'install', host }, `${host} has no row of mmm`);
     if (knowsHigher(row, epoch)) {
       return hold(
         `${host} knows decision ${row.epoch?.number ?? 0}, so decision ${epoch.number} is not obeyed any more`,
@@ -235,12 +233,20 @@ function keepOpen(situation: Situation, active: Facts): Next {
 
 /** Nothing else is to be done. An EVENT that sleeps because its server's clock went back is set going by renewals alone, and not every host has them [F17]. */
 function atRest({ roles, active, passive, guard }: Situation): Next {
-  const asleep = [
-    { host: roles.active, seen: active },
-    { host: roles.passive, seen: passive },
-  ].find(({ seen }) => seen.kind === 'answered' && seen.facts.row !== null && !isArmed(seen.facts.row));
-  if (guard === null || asleep === undefined) return { kind: 'settled' };
-  return step({ do: 'rearm', host: asleep.host }, `the EVENT of ${asleep.host} does not tick`);
+  if (guard === null) return { kind: 'settled' };
+  for (const [host, seen] of [
+    [roles.active, active],
+    [roles.passive, passive],
+  ] as const) {
+    const row = seen.kind === 'answered' ? seen.facts.row : null;
+    if (row === null) continue;
+    // An older version does all that this one needs, so that an upgrade which cannot be made holds no change up.
+    if (row.schemaVersion < SCHEMA_VERSION) {
+      return step({ do: 'install', host }, `the schema mmm of ${host} is of an older version`);
+    }
+    if (!isArmed(row)) return step({ do: 'rearm', host }, `the EVENT of ${host} does not tick`);
+  }
+  return { kind: 'settled' };
 }
 
 /** A writable active must be so by this decision: an epoch that keeps the active is claimed and opened as any other, without a drain. */

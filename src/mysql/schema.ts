@@ -75,16 +75,16 @@ export const CREATE_TABLE = `CREATE TABLE IF NOT EXISTS mmm.host (
   generation BIGINT UNSIGNED NOT NULL DEFAULT 0
 ) ENGINE = InnoDB DEFAULT CHARACTER SET ascii COLLATE ascii_bin COMMENT = 'What mmm knows of this server; never replicated'`;
 
-/** Version 0 until everything else is there. */
+/** Version 0 until everything else is there. Nobody knows whether the pair is unfenced, which counts as if it were [F6]. */
 export function insertRow(target: SchemaTarget): string {
-  return `INSERT IGNORE INTO mmm.host (id, schema_version, server_uuid) VALUES (1, 0, ${ownIdentity(target)})`;
+  return `INSERT IGNORE INTO mmm.host (id, schema_version, server_uuid, unfenced) VALUES (1, 0, ${ownIdentity(target)}, 1)`;
 }
 
 /** Another server's row came with a copy of its data: what it says is not true here, and a blank one says nothing. */
 export function blankForeignRow(target: SchemaTarget): string {
   return `UPDATE mmm.host SET server_uuid = ${ownIdentity(target)}, schema_version = 0, epoch_number = 0, epoch_id = '',
       epoch_active = '', opened_number = NULL, opened_id = NULL, opened_boot = NULL, endless = 0, expires_at_ms = NULL,
-      unfenced = 0, tick_ms = NULL, generation = 0
+      unfenced = 1, tick_ms = NULL, generation = 0
     WHERE id = 1 AND server_uuid <> ${ownIdentity(target)}`;
 }
 

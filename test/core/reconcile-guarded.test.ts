@@ -189,8 +189,15 @@ describe('a host without a row', () => {
   it('gets one first', () => {
     expect(brief(nextStep(situation({ active: hostB({}, { row: null }) })))).toBe('install B');
     expect(brief(nextStep(situation({ passive: hostA({}, { row: null }) })))).toBe('install A');
-    expect(brief(nextStep(situation({ active: hostB({ schemaVersion: SCHEMA_VERSION - 1 }) })))).toBe('install B');
-    expect(brief(nextStep(situation({ active: hostB({ schemaVersion: SCHEMA_VERSION + 1 }) })))).toBe('claim B');
+  });
+
+  it('of an older version is upgraded at rest, and holds nothing up before', () => {
+    const old = { schemaVersion: SCHEMA_VERSION - 1 };
+    expect(brief(nextStep(situation({ active: hostB(old) })))).toBe('claim B');
+    const active = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) });
+    expect(brief(nextStep(kept({ active, passive: hostB({ epoch: EIGHT_A, ...old }) })))).toBe('install B');
+    const newer = { schemaVersion: SCHEMA_VERSION + 1 };
+    expect(brief(nextStep(kept({ active, passive: hostB({ epoch: EIGHT_A, ...newer }) })))).toBe('settled');
   });
 
   it('whose row holds a finite lease is left alone by a decision that knows of none', () => {

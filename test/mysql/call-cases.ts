@@ -75,8 +75,10 @@ export function callCases(bench: () => CallBench): void {
   describe('claim', () => {
     test('stores the epoch twice over, and the flag when it is told to', async () => {
       const flags: boolean[] = [];
-      for (const unfenced of [null, true, null, false]) flags.push((await done(claim(epoch(3), unfenced))).unfenced);
-      expect(flags).toEqual([false, true, true, false]);
+      for (const unfenced of [null, false, null, true, null, false])
+        flags.push((await done(claim(epoch(3), unfenced))).unfenced);
+      // A row that is new does not know, which counts as set [F6].
+      expect(flags).toEqual([true, false, false, true, true, false]);
       expect(await rowOf(fence())).toMatchObject({ epoch: epoch(3), opened: null, lease: { kind: 'none' } });
     });
 

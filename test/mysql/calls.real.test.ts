@@ -11,7 +11,7 @@ import { until } from '../support/until.ts';
 import { type CallBench, callCases } from './call-cases.ts';
 
 const BLANK = `UPDATE mmm.host SET epoch_number = 0, epoch_id = '', epoch_active = '', opened_number = NULL, opened_id = NULL,
-  opened_boot = NULL, endless = 0, expires_at_ms = NULL, unfenced = 0, generation = 0`;
+  opened_boot = NULL, endless = 0, expires_at_ms = NULL, unfenced = 1, generation = 0`;
 const THREADS = { both: '', io: 'IO_THREAD', sql: 'SQL_THREAD' };
 
 describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {

@@ -41,7 +41,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
         epoch: null,
         opened: null,
         lease: { kind: 'none' },
-        unfenced: false,
+        unfenced: true,
         generation: 0,
         readOnly: true,
       },

@@ -85,7 +85,7 @@ export class SimSchema {
         opened: null,
         endless: false,
         expiresAtMs: null,
-        unfenced: false,
+        unfenced: true,
         tickMs: null,
       };
     }
