@@ -8,9 +8,10 @@ import { type Decided, decide } from '../../src/core/decide.ts';
 import { NO_TERMS } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import type { Pacing, Past } from '../../src/core/pacing.ts';
-import { type Host, parseHost, type Roles, rolesWith } from '../../src/core/pair.ts';
-import { type DecideInput, FIRST_STATE } from '../../src/core/scene.ts';
+import { type Epoch, type Host, parseHost, type Roles, rolesWith } from '../../src/core/pair.ts';
+import { type DecideInput, FIRST_STATE, type Guarded } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from '../support/build.ts';
+import { aRow } from '../support/rows.ts';
 
 const PAIR = aPair();
 const PACING: Pacing = { minFailoverIntervalSec: 60, failback: 'auto' };
@@ -32,6 +33,8 @@ interface Situation {
   /** For so long both hosts have been caught up, as far as they are. */
   readonly steadySec: number;
   readonly remembered: Roles | null;
+  /** The passive was gone at some time under this decision. */
+  readonly missed: boolean;
 }
 
 const ON_PRIMARY = rolesWith(PAIR, PRIMARY);
@@ -56,6 +59,7 @@ function when(name: string, over: Partial<Omit<Situation, 'name'>> = {}): Situat
     past: NO_TERMS,
     steadySec: 3600,
     remembered: null,
+    missed: false,
     ...over,
   };
 }
@@ -67,6 +71,17 @@ const PRIMARY_IS_BACK: Partial<Omit<Situation, 'name'>> = {
   roles: ON_SECONDARY,
   agreed: 1,
 };
+
+const NINE: Epoch = { number: 9, id: 'e9', active: PRIMARY };
+const GUARDED: Guarded = {
+  lease: 'finite',
+  verdict: { kind: 'unknown', why: '' },
+  behind: null,
+  known: null,
+  strangers: new Map(),
+  unopened: false,
+};
+const CLOSED = `nobody has renewed the lease of ${PRIMARY} within 4.23 s (tried by db2), so it has closed itself`;
 
 const PAUSE = { by: 'dba@db1', atMs: NOW_MS - 60_000, untilMs: null };
 
@@ -413,6 +428,67 @@ const SITUATIONS: readonly (string | Situation)[] = [
     input: { pause: PAUSE, giveBack: { to: SECONDARY, why: 'the drain took longer than 30 s' } },
   }),
 
+  'With a safety on',
+  when('the active is silent to everybody, and the passive still hears it', {
+    primary: { failure: 'silent', goneLooks: 20 },
+    secondary: HEARS,
+    agreed: 19,
+    input: { guarded: GUARDED },
+  }),
+  when('the active is silent, the passive still hears it, and nobody could renew its lease', {
+    primary: { failure: 'silent', goneLooks: 20 },
+    secondary: HEARS,
+    agreed: 19,
+    input: { guarded: { ...GUARDED, verdict: { kind: 'closed', why: CLOSED } } },
+  }),
+  when('the active is silent to the monitors alone: an agent beside it renews its lease', {
+    primary: { failure: 'silent', goneLooks: 20 },
+    secondary: LOST_SOURCE,
+    agreed: 19,
+    input: {
+      guarded: {
+        ...GUARDED,
+        verdict: { kind: 'renewed', why: `agents renew the lease of ${PRIMARY}, so it is alive` },
+      },
+    },
+  }),
+  when('a dump came back in which the primary was active, and both hosts are closed', {
+    roles: null,
+    primary: { ...PASSIVE, row: aRow({ epoch: [9, SECONDARY], opened: 7 }) },
+    secondary: { ...PASSIVE, row: aRow({ epoch: [9, SECONDARY], opened: 9 }) },
+    input: { guarded: { ...GUARDED, behind: `the board holds decision 7, and ${PRIMARY} knows decision 9` } },
+  }),
+  when('Redis was emptied while the role moved: the secondary is claimed, not opened, and the primary silent', {
+    roles: null,
+    primary: { failure: 'silent' },
+    secondary: { ...LOST_SOURCE, row: aRow({ epoch: [9, SECONDARY], opened: 5 }) },
+    input: { guarded: GUARDED },
+  }),
+  when('the former active, which nobody could fence, answers again and is open', {
+    primary: { ...PASSIVE, row: aRow({ epoch: [9, PRIMARY], opened: 3 }) },
+    secondary: { ...ACTIVE, row: aRow({ epoch: [8, SECONDARY], opened: 8, lease: 'endless' }) },
+    input: { epoch: NINE, guarded: { ...GUARDED, unopened: true } },
+    missed: true,
+  }),
+  when('the active is dead, and behind the address of the passive is another server', {
+    primary: REFUSED,
+    secondary: LOST_SOURCE,
+    agreed: 1,
+    input: { guarded: { ...GUARDED, strangers: new Map([[SECONDARY, `${SECONDARY} IS ANOTHER SERVER`]]) } },
+  }),
+  when('the clients went to the passive, whose EVENT does not tick', {
+    primary: { connections: 0 },
+    secondary: { ...PASSIVE, connections: 4, row: aRow({ epoch: [9, PRIMARY], opened: 3, armed: false }) },
+    agreed: 1,
+    input: { guarded: GUARDED },
+  }),
+  when('only a Perl monitor is left, and finds the active gone', {
+    primary: { failure: 'silent', observer: '' },
+    secondary: { ...LOST_SOURCE, observer: '', io: null, sql: null },
+    agreed: 1,
+    input: { guarded: GUARDED },
+  }),
+
   'A switchover that the agents took back',
   when('the former active answers', {
     primary: { connections: 0 },
@@ -508,6 +584,7 @@ function inputOf(situation: Situation): DecideInput {
       ...FIRST_STATE,
       caughtUpSinceMs: { primary: steadyMs, secondary: steadyMs },
       remembered,
+      missed: situation.missed ? { host: to, epochId: NINE.id } : null,
       pending: agreed === 0 ? null : { to, from, epochId: null, rounds: agreed },
     },
     ...situation.input,
@@ -533,6 +610,11 @@ function seen(observation: Observation | null): string {
   if (delaySec > 0) words.push(`${delaySec} s delayed`);
   if (hearing !== null)
     words.push(`heard the other ${hearing.silentMs / 1000} s ago, heartbeat ${hearing.heartbeatMs / 1000} s`);
+  const { row } = evidence.facts;
+  if (row !== null) {
+    const lease = `${row.lease} lease${row.armed ? '' : ', EVENT still'}`;
+    words.push(`row: decision ${row.epoch?.number} (${row.epoch?.active}), opened by ${row.opened?.number}, ${lease}`);
+  }
   if (io !== 'Yes' || sql !== 'Yes') words.push(`threads ${io ?? '?'}/${sql ?? '?'}`);
   return words.join(', ');
 }
@@ -551,6 +633,8 @@ function context(situation: Situation, input: DecideInput): string {
   if (past.changedAtMs !== null) words.push(`active for ${(NOW_MS - past.changedAtMs) / 1000} s`);
   if (past.preferred !== null) words.push(`switched over to ${past.preferred}`);
   if (pause !== null) words.push('paused');
+  if (input.guarded !== null) words.push('a safety is on');
+  if (situation.missed) words.push('the passive was gone for a while');
   if (giveBack !== null) words.push(`switchover failed, formerly active ${giveBack.to}`);
   return words.join(', ');
 }
