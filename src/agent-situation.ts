@@ -11,6 +11,7 @@ import { isAlive } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
 import type { Situation } from './core/reconcile.ts';
 import type { Step } from './core/step.ts';
+import { whyStranger } from './core/stranger.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
 import type { FoundPair, Store } from './store/store.ts';
@@ -57,6 +58,8 @@ function guardOf(
     passiveDown: passive.kind === 'refused' && passiveBroke && lostIt && life?.cameUpReadOnly === true,
     claimedForMs: work.claimedAtMs === null ? null : nowMs - work.claimedAtMs,
     lastOpened: last,
+    stranger:
+      active.kind === 'answered' ? whyStranger(roles.active, active.facts.boot, board.lives.get(roles.active)) : null,
     hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
   };
 }

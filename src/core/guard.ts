@@ -27,6 +27,8 @@ export interface Guard {
   readonly claimedForMs: number | null;
   /** Who was opened last, by the rows, or where one cannot be read by the board; null: nobody knows. */
   readonly lastOpened: Host | null;
+  /** Why the active is not the server that the pair knew behind its address; null: it is, or nobody can tell. */
+  readonly stranger: string | null;
   readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
 }
 

@@ -156,7 +156,9 @@ function whyUnguarded({ roles, active, passive }: Situation): Next | null {
 }
 
 /** What must be so before anything is done to a guarded pair: both rows are there, and neither knows a higher decision. */
-function prepare({ roles, active, passive }: Situation, { epoch }: Guard): Next | null {
+function prepare({ roles, active, passive }: Situation, { epoch, stranger }: Guard): Next | null {
+  // Neither opened nor closed: what it holds, nobody knows.
+  if (stranger !== null) return hold(stranger);
   for (const [host, seen] of [
     [roles.active, active],
     [roles.passive, passive],

@@ -75,6 +75,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     passiveDown: false,
     claimedForMs: null,
     lastOpened: A,
+    stranger: null,
     hook: 'none',
     ...changes,
   };
@@ -183,6 +184,13 @@ describe('a decision that is not the highest', () => {
       expect(said(next)).toContain('not obeyed');
     }
   });
+});
+
+it('leaves another server behind the address of the active alone', () => {
+  for (const scene of [situation({}, { stranger: 'another server' }), kept({}, { stranger: 'another server' })]) {
+    expect(brief(nextStep(scene))).toBe('held');
+    expect(said(nextStep(scene))).toBe('another server');
+  }
 });
 
 describe('a host without a row', () => {
