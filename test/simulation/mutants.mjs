@@ -65,7 +65,9 @@ export const MUTANTS = [
     name: 'a lease that is out is renewed',
     mend: 'm_norevive',
     file: CALLS,
-    find: "ELSEIF ${LEASE_IS_OUT} THEN\n  SET v_outcome = 'lease-out';\nELSE\n  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST",
+    find:
+      'ELSEIF $' +
+      "{LEASE_IS_OUT} THEN\n  SET v_outcome = 'lease-out';\nELSE\n  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST",
     replace: 'ELSE\n  UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST',
     shows: { servers: 'a lease that is out is not given again to a host that is still open' },
   },
@@ -296,7 +298,7 @@ export const MUTANTS = [
     mend: 'S1',
     quick: true,
     file: 'src/core/reconcile.ts',
-    find: 'fence(situation, passive, `${roles.active} is to be the active`);',
+    find: 'fence(situation, passive, `$' + '{roles.active} is to be the active`);',
     replace: "open(situation, active, 'mutant');",
     shows: { guarded: false },
   },
@@ -324,7 +326,7 @@ export const MUTANTS = [
     file: 'src/agent.ts',
     find: 'if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };\n      found = present;',
     replace: 'if (present === null) return { nextMs: 0 };\n      found = present;',
-    shows: { guarded: false },
+    shows: { guarded: false, seeds: { from: 605, count: 3_000 } },
   },
   {
     name: 'the agent alone calls the other host gone',
@@ -332,7 +334,7 @@ export const MUTANTS = [
     file: 'src/core/reconcile.ts',
     find: 'if (!situation.passiveGone) {',
     replace: 'if (!situation.passiveGone && situation.roles.active === situation.roles.passive) {',
-    shows: { guarded: false },
+    shows: { guarded: false, seeds: { from: 594, count: 3_000 } },
   },
   {
     name: 'whoever is wanted counts as the last writer',
@@ -348,7 +350,7 @@ export const MUTANTS = [
     mend: 'S1',
     quick: true,
     file: 'src/core/reconcile.ts',
-    find: 'return fence(situation, passive.facts, `${roles.active} is the active and open`);',
+    find: 'return fence(situation, passive.facts, `$' + '{roles.active} is the active and open`);',
     replace: "return { kind: 'settled' };",
     shows: { guarded: false },
   },
@@ -358,7 +360,7 @@ export const MUTANTS = [
     file: 'src/core/reconcile.ts',
     find: 'const deadlineServerTime = active.serverTime + situation.openWithinSec;',
     replace: 'const deadlineServerTime = active.serverTime + 1e6;',
-    shows: { guarded: false, seeds: { from: 1, count: 3_000 } },
+    shows: { guarded: false, seeds: { from: 605, count: 3_000 } },
   },
   {
     name: 'a restart that no agent saw is not mended',

@@ -6,9 +6,9 @@ import { main } from './cli.ts';
 import { firstRed, MUTANTS } from './mutants.mjs';
 import { type Outcome, runSeed } from './run.ts';
 
-const FIXED = 80;
-const FRESH = 25;
-const TIMEOUT_MS = 180_000;
+const FIXED = 60;
+const FRESH = 20;
+const TIMEOUT_MS = 300_000;
 
 /** What to do with a seed that broke a promise. */
 function verdict({ seed, violations, story }: Outcome): string | null {
