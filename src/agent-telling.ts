@@ -261,6 +261,7 @@ function eventOf(step: Step): string {
     case 'await-lease':
       return 'fencing';
     case 'rearm':
+      return 'rearmed';
     case 'clear-flag':
       return 'armed';
     default:
