@@ -19,12 +19,14 @@ import {
 } from './agent-situation.ts';
 import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.ts';
 import type { Board } from './core/decision.ts';
+import { wasOpenedInThisLife } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
 import { nextStep } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
+import { lifeOfNewMember } from './core/stranger.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
@@ -109,11 +111,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (next.kind !== 'step') {
         if (next.kind === 'hold' && next.draining) work.drainSinceMs ??= clock.monotonic();
         await telling.conclude(found, roles, work, next);
-        if (next.kind === 'settled' && orders !== null) {
-          await telling.announce(found.board, roles, active.evidence);
-          await noteMember(found.board, orders, passive.evidence);
-          await keepWarm(active, passive);
-        }
+        if (next.kind === 'settled') await rest(found.board, orders, active, passive);
         break;
       }
       const { step } = next;
@@ -133,6 +131,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         const lastMs = healedAtMs.get(`${step.do} ${step.host}`);
         if (lastMs !== undefined && clock.monotonic() - lastMs < HEAL_GAP_MS) {
           await telling.conclude(found, roles, work, { kind: 'settled' });
+          await rest(found.board, orders, active, passive);
           break;
         }
         healedAtMs.set(`${step.do} ${step.host}`, clock.monotonic());
@@ -211,6 +210,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       if (evidence.kind === 'answered') current.receivedBefore = evidence.facts.replication;
     }
     if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
+    if (step.do === 'close' && orders !== null && isOpen(evidence)) {
+      const { row, boot } = evidence.facts;
+      if (!wasOpenedInThisLife(row, boot)) await noteWritable(orders, step.host, evidence.facts);
+    }
     let applied = await doStep(parts, orders, step, seen);
     for (let attempt = 1; isFailure(applied) && attempt < parts.tryOnFailure; attempt++) {
       const present = await store.findPair(uniqsign);
@@ -232,12 +235,26 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     return applied;
   }
 
-  /** Of a host that was read only when we opened it, it is known that it comes up so [F19]. */
+  /** The active is open, and what is still to be done can wait. */
+  async function rest(board: Board, orders: Orders | null, active: Look, passive: Look): Promise<void> {
+    if (orders === null) return;
+    await telling.announce(board, orders.roles, active.evidence);
+    await noteMember(board, orders, passive.evidence);
+    await keepWarm(active, passive);
+  }
+
+  /** Of a host that was read only when we first opened it in this life, it is known that it comes up so [F19]. */
   async function noteLife({ epoch, roles, lease }: Orders, { boot, readOnly }: Facts): Promise<void> {
     const known = (await store.board(uniqsign)).lives.get(roles.active);
+    // Later it may be read only because we closed it.
     const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
-    const cameUpReadOnly = readOnly || (sameLife && known.cameUpReadOnly);
+    const cameUpReadOnly = sameLife ? known.cameUpReadOnly : readOnly;
     await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly, armed: lease === 'finite' });
+  }
+
+  /** Its my.cnf lets it start writable, or somebody opened it: once we have closed it, nobody could tell. */
+  async function noteWritable({ epoch }: Orders, host: Host, { boot }: Facts): Promise<void> {
+    await store.putLife(uniqsign, epoch, host, { ...boot, cameUpReadOnly: false, armed: false });
   }
 
   /** A host with too many connections still answers on those that are open before they are needed. */
@@ -251,8 +268,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   /** So that another server behind its address is seen as such, also when this one was never opened. */
   async function noteMember({ lives }: Board, { epoch, roles }: Orders, passive: Evidence): Promise<void> {
     if (passive.kind !== 'answered' || passive.facts.boot.uuid === '' || lives.has(roles.passive)) return;
-    const { boot } = passive.facts;
-    await store.putLife(uniqsign, epoch, roles.passive, { ...boot, cameUpReadOnly: false, armed: false });
+    await store.putLife(uniqsign, epoch, roles.passive, lifeOfNewMember(passive.facts.boot));
   }
 
   /** It may take long, and the lease's wait goes on meanwhile. */

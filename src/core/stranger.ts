@@ -13,7 +13,10 @@ export function whyStranger(host: Host, boot: Boot | null, life: Life | undefine
   return `${host} IS ANOTHER SERVER than the one known there (its uuid is ${boot.uuid}, not ${life.uuid}): it gets no role until an operator says mmm rejoin`;
 }
 
-/** What `mmm rejoin` writes on the board (Store.putLife) for the server that it found: it is this one from now on, and nothing else is known of it. */
-export function lifeOfNewMember({ uuid, startedSec }: Boot): Life {
-  return { uuid, startedSec, cameUpReadOnly: false, armed: false };
+/**
+ * What is noted (Store.putLife) of a server that is a member from now on, by the word of `mmm rejoin` or for want of another. Nothing else is
+ * known of it, not even of this boot: how it came up is found out when it is opened.
+ */
+export function lifeOfNewMember({ uuid }: Boot): Life {
+  return { uuid, startedSec: 0, cameUpReadOnly: false, armed: false };
 }

@@ -61,7 +61,7 @@ describe('another server', () => {
     expect({ against, refusals }).toEqual({ against: [], refusals: [] });
     expect(stranger).toEqual({ boot, why: expect.stringContaining('IS ANOTHER SERVER') });
     expect(stranger?.why).toContain('(its uuid is uuid-x, not uuid-b)');
-    expect(lifeOfNewMember(boot)).toEqual({ ...boot, cameUpReadOnly: false, armed: false });
+    expect(lifeOfNewMember(boot)).toEqual({ ...boot, startedSec: 0, cameUpReadOnly: false, armed: false });
   });
 
   it('that is to be the active is told to be opened with what it holds', () => {

@@ -23,6 +23,6 @@ describe('a server is another one than the member', () => {
   test('and is none any more when it was made the member, of which nothing else is known', () => {
     const life = lifeOfNewMember(boot('new'));
     expect(whyStranger(PRIMARY, boot('new'), life)).toBeNull();
-    expect(life).toEqual({ uuid: 'new', startedSec: 7, cameUpReadOnly: false, armed: false });
+    expect(life).toEqual({ uuid: 'new', startedSec: 0, cameUpReadOnly: false, armed: false });
   });
 });

@@ -1,0 +1,187 @@
+// Attacks on a pair with a lease, one agent's round or identify's round at a time: each is an order of events in which a rule of docs/protocol.md was
+// once not kept. The agents' rounds run on two servers made of facts, with the rows of fake-fence.ts behind them.
+
+import { describe, expect, test } from 'vitest';
+import { type AgentParts, makeAgentRound } from '../src/agent.ts';
+import type { Called } from '../src/core/call.ts';
+import { type Decision, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
+import { type HostRow, SCHEMA_VERSION } from '../src/core/host-row.ts';
+import type { Evidence } from '../src/core/observation.ts';
+import { type Epoch, type Host, rolesWith } from '../src/core/pair.ts';
+import type { Fence } from '../src/mysql/fence.ts';
+import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
+import { FakeClock } from './support/fake-clock.ts';
+import { FakeFenced } from './support/fake-fence.ts';
+import { fakeLog } from './support/fake-log.ts';
+import { type FakeServer, fakePair } from './support/fake-pair.ts';
+import { MemoryBoard } from './support/memory-store.ts';
+
+const PAIR = aPair();
+const U = PAIR.uniqsign;
+const LEASE: Policy = { ...NO_SAFETY, fencing: 'lease', onUnreachable: 'wait' };
+
+/** A server and its row: what a comparing call does to one, a probe sees of the other. */
+class Machine {
+  readonly server: FakeServer;
+  readonly fenced: FakeFenced;
+  readonly #nowMs: () => number;
+
+  constructor(server: FakeServer, nowMs: () => number) {
+    this.server = server;
+    this.fenced = new FakeFenced(server.host, nowMs);
+    this.#nowMs = nowMs;
+    this.#set({ schemaVersion: SCHEMA_VERSION, readOnly: server.facts.readOnly });
+    server.probe = async () => this.#probe();
+  }
+
+  /** It starts anew, writable or not as its my.cnf says. */
+  restart(startedSec: number, readOnly: boolean): void {
+    this.#set({ startedSec, readOnly });
+  }
+
+  /** event_scheduler=OFF in its my.cnf. */
+  neverTicked(): void {
+    this.fenced.ticks = false;
+    this.#set({ tickMs: null });
+  }
+
+  fence(): Fence {
+    const inner = this.fenced.fence();
+    return {
+      ...inner,
+      call: async (call) => {
+        const { row } = this.fenced;
+        const known = row?.epoch?.number ?? 0;
+        if (call.do === 'claim' || call.do === 'open' || call.do === 'renew') return await inner.call(call);
+        if (this.fenced.down !== null) return this.fenced.down;
+        if (row === null || call.epoch.number < known) throw new Error(`${call.do} of an old decision`);
+        if (call.do === 'close') this.#set({ epoch: call.epoch, readOnly: true });
+        if (call.do === 'stop-io') this.fenced.replicates = false;
+        if (call.do === 'start-io' || call.do === 'start-replication') this.fenced.replicates = true;
+        if (call.do !== 'close' && call.do !== 'kill') await this.server.apply({ do: call.do, host: this.server.host });
+        return this.#done();
+      },
+    };
+  }
+
+  #probe(): Evidence {
+    const { server, fenced } = this;
+    if (server.down !== null) return server.down;
+    const { row } = fenced;
+    if (row === null) return { kind: 'answered', facts: { ...server.facts, row: null } };
+    const boot = { uuid: fenced.uuid, startedSec: row.startedSec };
+    const facts = { ...server.facts, boot, readOnly: row.readOnly, row: { ...row, nowMs: this.#nowMs() } };
+    return { kind: 'answered', facts };
+  }
+
+  #set(changes: Partial<HostRow>): void {
+    if (this.fenced.row !== null) this.fenced.row = { ...this.fenced.row, ...changes };
+  }
+
+  #done(): Called {
+    const { row } = this.fenced;
+    if (row === null) throw new Error('nothing of ours is on it');
+    return { kind: 'done', did: '', row: { ...row, nowMs: this.#nowMs() } };
+  }
+}
+
+function aWorld() {
+  const clock = new FakeClock();
+  const board = new MemoryBoard(() => clock.wall());
+  const store = board.store({ topic: 'topic' });
+  const { a, b } = fakePair();
+  const machines = { a: new Machine(a, () => clock.wall()), b: new Machine(b, () => clock.wall()) };
+  const of = (host: Host) => (host === PRIMARY ? machines.a : machines.b);
+  const log = fakeLog();
+  const fences = new Map<Host, Fence>([PRIMARY, SECONDARY].map((host) => [host, of(host).fence()]));
+  const parts: AgentParts = {
+    uniqsign: U,
+    store,
+    serverFor: (host) => of(host).server,
+    clock,
+    log,
+    mailer: { send: () => {} },
+    name: 'agent-1',
+    connectTimeoutMs: 1_000,
+    tryOnFailure: 3,
+    wake: () => {},
+    fenceFor: (host) => fences.get(host) ?? of(host).fence(),
+    runHook: async () => ({ succeeded: false, why: 'there is none' }),
+  };
+  const agent = makeAgentRound(parts);
+  let last: Epoch | null = null;
+  const commit = async (number: number, active: Host, changes: Partial<Decision> = {}): Promise<Decision> => {
+    const decision: Decision = {
+      roles: rolesWith(PAIR, active),
+      epoch: { number, id: `e${number}`, active },
+      reasons: [],
+      atMs: clock.wall(),
+      terms: { ...NO_TERMS, lease: 'endless' },
+      unfenced: true,
+      ...changes,
+    };
+    await store.commitRoles(U, decision, last, LEASE);
+    last = decision.epoch;
+    return decision;
+  };
+  const run = async (rounds = 1) => {
+    for (let count = 0; count < rounds; count++) {
+      machines.a.fenced.event();
+      machines.b.fenced.event();
+      const round = agent(new AbortController().signal);
+      await clock.advance(1_000);
+      await round;
+    }
+  };
+  const life = async (host: Host): Promise<Life | undefined> => (await store.board(U)).lives.get(host);
+  return { clock, store, ...machines, parts, log, commit, run, life };
+}
+
+describe('the contract’s keys are announced after an opening (F14)', () => {
+  test('also while the EVENT of a host does not tick, whatever is tried about that', async () => {
+    const { b, commit, run, store } = aWorld();
+    b.neverTicked();
+    await commit(7, PRIMARY);
+    await run(20);
+    expect((await store.board(U)).report?.outcome).toBe('opened');
+    expect((await store.board(U)).announced).toEqual(rolesWith(PAIR, PRIMARY));
+  });
+});
+
+describe('a host is known to come up read only (F19)', () => {
+  test('when it was so before it was opened', async () => {
+    const { b, commit, run, life } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    await commit(8, SECONDARY);
+    await run(5);
+    expect(b.fenced.readOnly).toBe(false);
+    expect(await life(SECONDARY)).toMatchObject({ cameUpReadOnly: true });
+  });
+
+  test('not when it was adopted writable, though it lost the role and got it back since', async () => {
+    const { a, b, commit, run, life } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    expect(await life(PRIMARY)).toMatchObject({ cameUpReadOnly: false });
+    await commit(8, SECONDARY);
+    await run(5);
+    expect([a.fenced.readOnly, b.fenced.readOnly]).toEqual([true, false]);
+    await commit(9, PRIMARY);
+    await run(5);
+    expect([a.fenced.readOnly, b.fenced.readOnly]).toEqual([false, true]);
+    expect(await life(PRIMARY)).toMatchObject({ cameUpReadOnly: false });
+  });
+
+  test('not when it started writable and we closed it', async () => {
+    const { a, commit, run, life } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    a.restart(2_000, false);
+    // Opened under the same decision, it is asked for no standstill; the fake is stricter than the procedure.
+    a.fenced.replicates = false;
+    await run(5);
+    expect(a.fenced.calls.filter(({ do: what }) => what === 'open')).toHaveLength(2);
+    expect(await life(PRIMARY)).toMatchObject({ startedSec: 2_000, cameUpReadOnly: false });
+  });
+});
