@@ -63,9 +63,10 @@ export class Checkers implements Watcher {
     barredByRule3: 0,
   };
   readonly #world: World;
-  readonly #expected: Expectations;
   /** null: no safety is on. */
   readonly #lease: LeaseCheckers | null;
+  /** Who never stops taking writes, where nothing may harm the active. */
+  #healthy: SimHost | null;
   readonly #acknowledged: Write[] = [];
   readonly #boards: KnownBoard[] = [];
   readonly #closableSinceMs = new Map<SimHost, number>();
@@ -79,8 +80,8 @@ export class Checkers implements Watcher {
 
   constructor(world: World, expected: Expectations) {
     this.#world = world;
-    this.#expected = expected;
     this.#lastOpened = world.a;
+    this.#healthy = expected.harmless ? world.a : null;
     this.#lease =
       world.options.policy.fencing === 'none'
         ? null
@@ -379,11 +380,16 @@ export class Checkers implements Watcher {
       );
   }
 
+  /** From now on nothing touches this active (null: it may be touched again). */
+  mustStay(active: SimHost | null): void {
+    this.#healthy = active;
+  }
+
   /** L3: losing Redis or a daemon never stops a healthy active. */
   #checkNoHarm(): void {
-    if (!this.#expected.harmless || this.#world.a.takesWrites) return;
-    if (this.#world.a.state !== 'up') return;
-    this.#violated('L3', 'the healthy active A does not take writes any more');
+    const active = this.#healthy;
+    if (active === null || active.takesWrites || active.state !== 'up') return;
+    this.#violated('L3', `the healthy active ${active.name} does not take writes any more`);
   }
 
   /** The first one of each promise is the story; what follows from it is not. */

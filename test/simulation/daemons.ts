@@ -23,7 +23,7 @@ export const TOPIC = 'mmm-switch-channel';
 export const CONNECT_TIMEOUT_MS = 1_000;
 const INTERVAL_MS = 1_000;
 const TRY_TIMES = 2;
-const PACING = { minFailoverIntervalSec: 60, failback: 'auto' } as const;
+const MIN_FAILOVER_INTERVAL_SEC = 60;
 const TRY_ON_FAILURE = 3;
 const LEAD_MS = 5_000;
 const DISCOVER_MS = 5_000;
@@ -40,6 +40,7 @@ export interface DaemonParts {
   readonly runHook: RunHook;
   readonly memory: AgentMemory;
   readonly policy: Policy;
+  readonly failback: 'auto' | 'never';
   readonly tell: (level: string, text: string) => void;
   readonly onStep: (step: Step) => void;
   /** A promise of the code under test was rejected, or a bug of the simulator: either ends the run. */
@@ -103,7 +104,7 @@ async function runIdentify(parts: DaemonParts): Promise<void> {
         pair,
         tryTimes: TRY_TIMES,
         policy,
-        pacing: PACING,
+        pacing: { minFailoverIntervalSec: MIN_FAILOVER_INTERVAL_SEC, failback: parts.failback },
         store,
         clock: life.clock,
         random: life.chance,

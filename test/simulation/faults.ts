@@ -68,6 +68,7 @@ export const HARMLESS: readonly FaultName[] = [
 /** Only where a server has a row, or would be held to be another one. */
 export const GUARDED_ONLY: readonly FaultName[] = ['host is replaced', 'agents stop cleanly'];
 
+const REDIS_RESTARTS_MS: readonly [number, number] = [50, 2_000];
 const OPERATOR_RETRY_MS = 500;
 /** So long after it woke a paused machine is told the right time. */
 const CLOCK_MENDED_MS: readonly [number, number] = [500, 20_000];
@@ -217,13 +218,18 @@ function stopsAgents(world: World, chance: Chance): (() => void) | null {
   const agents = world.processesOf('agent');
   const [first, ...rest] = agents;
   if (first === undefined) return null;
-  for (const agent of rest) {
+  const end = stopsAll(world, agents, [first]);
+  if (end === null) return null;
+  const cancels = rest.map((agent) =>
     world.timeline.after(chance.between(0, 4_000), () => {
       world.tell(agent.name, 'is stopped');
       agent.stop();
-    });
-  }
-  return stopsAll(world, agents, [first]);
+    }),
+  );
+  return () => {
+    for (const cancel of cancels) cancel();
+    end();
+  };
 }
 
 function stopsAll(world: World, all: readonly Process[], now = all): (() => void) | null {
@@ -415,13 +421,23 @@ function redisEmptied(world: World): () => void {
   return () => {};
 }
 
-/** Its data of now come back later. */
-function redisRestored(world: World): () => void {
+/** Its data of now come back later, in the running Redis or in one that was restarted: then everybody connects anew, and looks at once. */
+function redisRestored(world: World, chance: Chance): () => void {
   const dump = world.redis.dump();
   world.tell(REDIS, 'is dumped');
   return () => {
-    world.tell(REDIS, 'is restored from its older dump');
-    world.redis.restore(dump);
+    if (!world.redis.up || chance.happens(0.5)) {
+      world.tell(REDIS, 'is restored from its older dump');
+      world.redis.restore(dump);
+      return;
+    }
+    world.tell(REDIS, 'is killed');
+    world.redis.stop();
+    world.timeline.after(chance.between(...REDIS_RESTARTS_MS), () => {
+      world.tell(REDIS, 'comes back with its older dump');
+      world.redis.restore(dump);
+      world.redis.start();
+    });
   };
 }
 

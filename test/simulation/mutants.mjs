@@ -128,6 +128,22 @@ export const MUTANTS = [
     shows: { story: 'the writer of before comes back while the new one is drained' },
   },
   {
+    name: 'whoever was opened first is the active of a board written anew',
+    mend: 'm_lastopen',
+    file: 'src/core/rows.ts',
+    find: 'const last = Math.max(...numbers);',
+    replace: 'const last = Math.min(...numbers);',
+    shows: { story: 'Redis is restored from an old dump' },
+  },
+  {
+    name: 'the sightings of a restored board are believed',
+    mend: 'F8',
+    file: 'src/identify.ts',
+    find: 'const trusted = news === null ? sightings : lookedAtSince(news, sightings);',
+    replace: 'const trusted = sightings;',
+    shows: { story: 'Redis is restored from an old dump' },
+  },
+  {
     name: 'a stop of the I/O thread compares nothing',
     mend: 'm_guard',
     file: 'src/agent-hands.ts',

@@ -69,6 +69,9 @@ export async function runSeed(seed: string, { debug = false, guarded }: RunOptio
   if (plan.kind === 'harmless') world.spare('agent-1');
   world.begin();
   await runFor(SETTLE_FIRST_MS);
+  if (plan.kind === 'harmless' && plan.world.policy.fencing === 'lease' && chance.happens(0.5)) {
+    await moveToB(world, checkers, runFor);
+  }
   const faults = new Faults(world, chance.stream('faults'), plan.faults);
   if (plan.kind === 'single') await failOnce(world, checkers, chance.stream('failure'), runFor);
   else await runFor(plan.faultsMs);
@@ -88,6 +91,20 @@ export async function runSeed(seed: string, { debug = false, guarded }: RunOptio
     story: world.story,
     convergedMs,
   };
+}
+
+/** The role may be anywhere when Redis forgets where it is. */
+async function moveToB(
+  world: World,
+  checkers: Checkers,
+  runFor: (ms: number, enough?: () => boolean) => Promise<void>,
+): Promise<void> {
+  checkers.mustStay(null);
+  await world.switchOver();
+  await runFor(ARMED_WITHIN_MS, () => world.b.takesWrites && checkers.notConverged() === null);
+  const why = world.b.takesWrites ? checkers.notConverged() : 'B is not opened';
+  if (why === null) checkers.mustStay(world.b);
+  else checkers.violated('L1', `${ARMED_WITHIN_MS / 1000} s after an operator asked for a switchover: ${why}`);
 }
 
 /**
@@ -179,6 +196,8 @@ function planOf(chance: Chance, wanted: boolean | undefined): Plan {
     },
     blocking: chance.happens(0.3),
     policy: policyOf(guarded, chance),
+    // Else the role may go home when Redis forgets that an operator brought it to B.
+    failback: kind === 'harmless' ? 'never' : 'auto',
     hookWorks: chance.happens(0.5),
     clients: chance.pick([1, 2, 4]),
     stubborn: chance.happens(0.7),

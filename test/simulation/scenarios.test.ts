@@ -15,6 +15,7 @@ async function aPairAtWork(over: Partial<WorldOptions> = {}, style: Partial<Worl
       agents: 1,
       blocking: false,
       policy: NO_SAFETY,
+      failback: 'auto',
       hookWorks: false,
       clients: 2,
       stubborn: false,

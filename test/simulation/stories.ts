@@ -127,26 +127,34 @@ export const STORIES = {
   },
   'Redis is restored from an old dump': {
     about: 'F8: an old dump never switches back',
-    tell: async ({ world, b, until, run, rests }) => {
+    // Between the monitor's word and the next look of identify, or not.
+    attempts: 5,
+    tell: async ({ world, b, attempt, checkers, until, run, rests }) => {
       const dump = world.redis.dump();
       await world.switchOver();
       await until(() => b.takesWrites);
-      await run(2);
+      await run(2 + 0.2 * attempt);
+      checkers.mustStay(b);
+      world.redis.stop();
+      await run(0.3);
       world.redis.restore(dump);
+      world.redis.start();
       await run(20);
       await rests();
     },
   },
   'an identify is restarted, and Redis restored': {
     about: 'F8: the rows know what the dump does not',
-    tell: async ({ world, b, process, until, run, rests }) => {
+    tell: async ({ world, b, checkers, process, until, run, rests }) => {
       const dump = world.redis.dump();
       await world.switchOver();
       await until(() => b.takesWrites);
       await run(2);
+      checkers.mustStay(b);
       process('identify-1').crash();
       world.redis.restore(dump);
       process('identify-1').start();
+      await run(20);
       await rests();
     },
   },
@@ -373,6 +381,7 @@ async function tellOnce(name: string, story: Story, attempt: number): Promise<To
     agents: 2,
     blocking: false,
     policy: { ...NO_SAFETY, fencing: 'lease', onUnreachable: 'wait', ...story.policy },
+    failback: 'auto',
     hookWorks: false,
     clients: 2,
     stubborn: true,

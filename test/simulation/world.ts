@@ -36,6 +36,7 @@ export interface WorldOptions {
   readonly style: ReplicationStyle;
   readonly blocking: boolean;
   readonly policy: Policy;
+  readonly failback: 'auto' | 'never';
   /** What comes of the operator's fence program, where the policy names one. */
   readonly hookWorks: boolean;
   /** Clients with both hosts in their list. */
@@ -302,6 +303,7 @@ export class World {
           memory,
           runHook: (order) => this.#runHook(life, order),
           policy: this.options.policy,
+          failback: this.options.failback,
           tell: (level, text) => {
             if (level !== 'debug') this.tell(name, level === 'info' ? text : `${level}: ${text}`);
             else if (this.#debug) this.story.push(`          ${name.padEnd(11)} ${text}`);
