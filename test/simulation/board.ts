@@ -37,7 +37,7 @@ export class SimRedis {
   readonly messages: MessageFaults = { lost: 0, doubled: 0, late: 0 };
   /** Called after everything that may have changed the board. */
   onChange: () => void = () => {};
-  /** When its data last went back to those of a dump. */
+  /** When its data last went back to those of a dump, or to none. */
   restoredMs = Number.NEGATIVE_INFINITY;
   readonly #timeline: Timeline;
   readonly #network: Network;
@@ -80,6 +80,7 @@ export class SimRedis {
   }
 
   empty(): void {
+    this.restoredMs = this.#timeline.nowMs;
     this.memory.empty();
     this.onChange();
   }

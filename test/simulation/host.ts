@@ -116,6 +116,11 @@ export class SimHost {
     return this.#replica;
   }
 
+  /** The server that was there from the beginning, and not one that took its place. */
+  get isOriginal(): boolean {
+    return this.uuid === `uuid-${this.serverId}`;
+  }
+
   get takesWrites(): boolean {
     return this.state === 'up' && !this.readOnly && this.blocked !== true && this.#readLocks === 0;
   }

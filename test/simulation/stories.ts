@@ -319,6 +319,36 @@ export const STORIES = {
       await rests();
     },
   },
+  'an agent is killed at each of its questions': {
+    about: 'L2: whoever comes next goes on where it was cut off',
+    attempts: 20,
+    tell: async (scene) => {
+      const { a, process, run, until, rests } = scene;
+      await stopsAtCall(scene, (agent) => agent.crash());
+      await run(1);
+      process('agent-1').start();
+      process('agent-2').start();
+      await run(3);
+      a.restart();
+      await until(() => a.readOnly);
+      await rests();
+    },
+  },
+  'an agent is frozen at each of its questions, and thawed when another one has done it': {
+    about: 'S3: what it was about to do does nothing',
+    attempts: 20,
+    tell: async (scene) => {
+      const { a, b, process, run, until, rests } = scene;
+      await stopsAtCall(scene, (agent) => agent.freeze());
+      process('agent-2').start();
+      await until(() => b.takesWrites);
+      await run(8);
+      a.restart();
+      await run(2);
+      process('agent-1').thaw();
+      await rests();
+    },
+  },
   'the passive’s SQL thread is stopped when the active dies': {
     about: 'F2: it is started before the I/O thread is stopped',
     style: { gtid: true, startsItself: true },
@@ -357,6 +387,24 @@ async function flagOnRowAlone({ world, a, process, cut, at, until }: Scene): Pro
   await until(() => a.schema.row?.lease.kind === 'endless');
   await until(() => process('agent-2').state === 'down');
   heal();
+}
+
+/** A dies, and agent-1, alone, is stopped at its nth call or look of the failover. */
+async function stopsAtCall(
+  { world, a, process, attempt, until }: Scene,
+  stop: (agent: Process) => void,
+): Promise<void> {
+  let calls = 0;
+  process('agent-2').crash();
+  a.die(true);
+  world.onCall = (name) => {
+    // A look is a place to be cut off at, too.
+    if (name !== 'agent-1') return;
+    calls += 1;
+    if (calls === attempt) stop(process('agent-1'));
+  };
+  await until(() => process('agent-1').state !== 'up', 12);
+  world.onCall = () => {};
 }
 
 interface Told {
