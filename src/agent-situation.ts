@@ -25,8 +25,22 @@ export function ordersOf({ board: { epoch, terms }, policy }: FoundPair, roles: 
   return { roles, epoch, lease: terms.lease, leaseMs: policy.leaseMs };
 }
 
+/** Since when no renewal finds a witness. A server that lost the claim when it crashed was one again meanwhile [F3]. */
 export function noteClaim(work: Work, { epoch }: Orders, active: Evidence, nowMs: number): void {
-  if (active.kind === 'answered' && isClaimed(active.facts.row, epoch)) work.claimedAtMs ??= nowMs;
+  if (active.kind !== 'answered') return;
+  const { row, boot } = active.facts;
+  if (!isClaimed(row, epoch)) work.claimed = null;
+  else if (work.claimed?.startedSec !== boot.startedSec) work.claimed = { atMs: nowMs, startedSec: boot.startedSec };
+}
+
+/**
+ * Whether the I/O thread of the host that is to be opened lost its connection to the other one [F19]. Later a drain stops it; one that was stopped
+ * before (a backup) tells nothing.
+ */
+export function noteLoss(work: Work, active: Evidence, passive: Evidence): void {
+  const io = ioOf(active);
+  if (passive.kind === 'answered' || io === 'Yes') work.ioLost = false;
+  else if (io === 'Connecting') work.ioLost = true;
 }
 
 function guardOf(
@@ -44,7 +58,6 @@ function guardOf(
   const { roles, epoch, lease, leaseMs } = orders;
   const flagOnBoard = board.unfenced !== false;
   const row = active.kind === 'answered' ? active.facts.row : null;
-  const lostIt = active.kind === 'answered' && active.facts.replication?.io !== 'Yes';
   const life = board.lives.get(roles.passive);
   return {
     epoch,
@@ -55,8 +68,8 @@ function guardOf(
     unfenced: flagOnBoard || row?.unfenced === true,
     flagOnBoard,
     passiveArmed: life?.armed === true,
-    passiveDown: passive.kind === 'refused' && passiveBroke && lostIt && life?.cameUpReadOnly === true,
-    claimedForMs: work.claimedAtMs === null ? null : nowMs - work.claimedAtMs,
+    passiveDown: passive.kind === 'refused' && passiveBroke && work.ioLost && life?.cameUpReadOnly === true,
+    claimedForMs: work.claimed === null ? null : nowMs - work.claimed.atMs,
     lastOpened: last,
     stranger:
       active.kind === 'answered' ? whyStranger(roles.active, active.facts.boot, board.lives.get(roles.active)) : null,

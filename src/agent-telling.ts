@@ -30,8 +30,10 @@ export interface Work {
   readonly key: string;
   receivedBefore: Progress['receivedBefore'];
   drainSinceMs: number | null;
-  /** When this agent first saw the decision stand in the row of the host that is to be opened. */
-  claimedAtMs: number | null;
+  /** When this agent first saw the decision stand in the row of the host that is to be opened, and in which boot of that host. */
+  claimed: { readonly atMs: number; readonly startedSec: number } | null;
+  /** The I/O thread of that host was seen without its connection to the other one, which does not answer. */
+  ioLost: boolean;
   /** What came of the operator's fence hook; null: it was not run. */
   hook: 'running' | 'succeeded' | 'failed' | null;
   /** Since when this change keeps clients from writing, or found that nobody may. */
@@ -60,7 +62,8 @@ export function newWork(key: string): Work {
     key,
     receivedBefore: null,
     drainSinceMs: null,
-    claimedAtMs: null,
+    claimed: null,
+    ioLost: false,
     hook: null,
     withoutWriterSinceMs: null,
     noWriterMs: null,

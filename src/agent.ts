@@ -11,6 +11,7 @@ import {
   isOpening,
   isRestless,
   noteClaim,
+  noteLoss,
   noteWriter,
   OPENING_EVIDENCE_MS,
   ordersOf,
@@ -99,6 +100,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
       if (orders !== null) noteClaim(work, orders, active.evidence, clock.monotonic());
+      noteLoss(work, active.evidence, passive.evidence);
       const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
         orders,
         restarted: looks.restarted,

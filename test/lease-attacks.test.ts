@@ -6,10 +6,12 @@ import { type AgentParts, makeAgentRound } from '../src/agent.ts';
 import type { Called } from '../src/core/call.ts';
 import { type Decision, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
 import { type HostRow, SCHEMA_VERSION } from '../src/core/host-row.ts';
-import type { Evidence } from '../src/core/observation.ts';
+import { leaseWaitMs } from '../src/core/lease.ts';
+import type { Evidence, Replication } from '../src/core/observation.ts';
 import { type Epoch, type Host, rolesWith } from '../src/core/pair.ts';
 import type { Fence } from '../src/mysql/fence.ts';
 import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
+import { failure } from './support/facts.ts';
 import { FakeClock } from './support/fake-clock.ts';
 import { FakeFenced } from './support/fake-fence.ts';
 import { fakeLog } from './support/fake-log.ts';
@@ -128,8 +130,12 @@ function aWorld() {
     for (let count = 0; count < rounds; count++) {
       machines.a.fenced.event();
       machines.b.fenced.event();
-      const round = agent(new AbortController().signal);
+      const cut = new AbortController();
+      const round = agent(cut.signal);
       await clock.advance(1_000);
+      // A wait goes on until the round is cut off; the next one looks again.
+      cut.abort();
+      await clock.advance(300);
       await round;
     }
   };
@@ -183,5 +189,69 @@ describe('a host is known to come up read only (F19)', () => {
     await run(5);
     expect(a.fenced.calls.filter(({ do: what }) => what === 'open')).toHaveLength(2);
     expect(await life(PRIMARY)).toMatchObject({ startedSec: 2_000, cameUpReadOnly: false });
+  });
+});
+
+describe('a host that refuses counts as down (F19)', () => {
+  /** A is the armed active and known to come up read only; then it refuses, and what it had open breaks. */
+  async function refusing(passive: Partial<Replication> | null) {
+    const world = aWorld();
+    const { a, b, store, commit, run } = world;
+    await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    const { epoch } = await store.board(U);
+    if (epoch === null) throw new Error('nothing is decided');
+    await store.putUnfenced(U, epoch, false);
+    const boot = { uuid: a.fenced.uuid, startedSec: a.fenced.row?.startedSec ?? 0 };
+    await store.putLife(U, epoch, PRIMARY, { ...boot, cameUpReadOnly: true, armed: true });
+    a.server.die();
+    a.fenced.down = failure('refused', 'ECONNREFUSED');
+    const { replication } = b.server.facts;
+    const seen = passive === null || replication === null ? null : { ...replication, ...passive };
+    b.server.facts = { ...b.server.facts, replication: seen };
+    if (seen?.io !== 'Connecting') b.fenced.replicates = false;
+    await commit(8, SECONDARY, { terms: { ...NO_TERMS, lease: 'finite' }, unfenced: null });
+    return world;
+  }
+
+  test('when the passive has lost it, too', async () => {
+    const { b, run } = await refusing({ io: 'Connecting' });
+    await run(1);
+    expect(b.fenced.readOnly).toBe(false);
+  });
+
+  test.each<[string, Partial<Replication> | null]>([
+    ['whose I/O thread is stopped, by a backup perhaps', { io: 'No' }],
+    ['that does not replicate', null],
+  ])('not by the word of a passive %s: its lease is waited for', async (_name, passive) => {
+    const { b, clock, run } = await refusing(passive);
+    const beganMs = clock.monotonic();
+    for (let rounds = 0; rounds < 10 && b.fenced.readOnly; rounds++) await run(1);
+    expect(b.fenced.readOnly).toBe(false);
+    expect(clock.monotonic() - beganMs).toBeGreaterThan(leaseWaitMs(LEASE.leaseMs));
+  });
+});
+
+describe('the wait for a lease', () => {
+  test('begins anew when the claim was lost: renewals found a witness meanwhile (F3)', async () => {
+    const { a, b, clock, store, commit, run } = aWorld();
+    await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    const { epoch } = await store.board(U);
+    if (epoch === null) throw new Error('nothing is decided');
+    await store.putUnfenced(U, epoch, false);
+    a.server.freeze();
+    a.fenced.down = failure('silent');
+    await commit(8, SECONDARY, { terms: { ...NO_TERMS, lease: 'finite' }, unfenced: null });
+    await run(3);
+    const before = b.fenced.row;
+    expect(before?.epoch?.number).toBe(8);
+    // Its disk was told of the claim, and had not written it down (innodb_flush_log_at_trx_commit is not 1).
+    b.restart(2_000, true);
+    b.fenced.claimed(epoch);
+    const lostAtMs = clock.monotonic();
+    for (let rounds = 0; rounds < 10 && b.fenced.readOnly; rounds++) await run(1);
+    expect(b.fenced.readOnly).toBe(false);
+    expect(clock.monotonic() - lostAtMs).toBeGreaterThan(leaseWaitMs(LEASE.leaseMs));
   });
 });
