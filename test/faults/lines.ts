@@ -35,7 +35,7 @@ const MANAGERS: readonly [Place, Place] = ['mgr1', 'mgr2'];
 const DATABASES: readonly [Place, Place] = ['db1', 'db2'];
 /** One agent does about so many steps in a failover of a host that was killed, and of one that is silent; more are tried to be sure. */
 const STEPS_KILLED = 4;
-const STEPS_SILENT = 6;
+const STEPS_SILENT = 4;
 /** By then such a failover is over. */
 const RANDOM_KILLED_MS = 600;
 const RANDOM_SILENT_MS = 8_500;
