@@ -106,7 +106,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     const paused = board.pause !== null && !isOver(board.pause, clock.wall());
     const anew = behind !== null || board.roles === null;
     const before = policyIsOurs ? policy : policyBefore;
-    const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew, paused });
+    const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew });
     const change = whatLease(board, observations, { isOn, records, paused, counts: behind === null });
     readySinceMs = change.readySinceMs;
     const tooFew = both.every((seen) => seen?.evidence.kind === 'answered')

@@ -254,6 +254,36 @@ describe('the lease of a pair', () => {
     expect(brief(await world.boardNow())).toEqual([2, PRIMARY, 'finite', false]);
   });
 
+  test('is still waited for when an operator forces a failover from it while the pair is paused', async () => {
+    const world = aWorld();
+    const { epoch } = await world.armed();
+    if (epoch === null) throw new Error('nothing is decided');
+    const atMs = world.clock.wall();
+    await world.store.putPause(PAIR.uniqsign, { by: 'dba', atMs, untilMs: null });
+    world.a.look = GONE;
+    world.b.look = { ...world.b.look, io: 'Connecting', replicationOk: false };
+    await world.run(1);
+    await world.store.putRequest(PAIR.uniqsign, {
+      id: 'request',
+      kind: 'failover',
+      to: SECONDARY,
+      by: 'dba',
+      epoch,
+      atMs,
+      expiresMs: atMs + 10_000,
+      withinSec: 10,
+      refused: null,
+    });
+    world.idle = true;
+    await world.run(1);
+    // The flag would say that the lease of the silent host is endless, and it was not.
+    expect(brief(await world.boardNow())).toEqual([3, SECONDARY, 'finite', false]);
+    // Nobody need renew the new one's either, once it is open.
+    world.idle = false;
+    await world.run(2);
+    expect(brief(await world.boardNow())).toEqual([4, SECONDARY, 'endless', true]);
+  });
+
   test('is given up with fencing=none, and disarmed and armed anew when its length changes', async () => {
     const world = aWorld();
     await world.armed();

@@ -44,16 +44,18 @@ interface Permission {
   readonly board: Pick<Board, 'terms' | 'unfenced'>;
   /** The board is written anew: nobody knows what the leases on the servers are. */
   readonly anew: boolean;
-  readonly paused: boolean;
 }
 
-/** What a decision of now permits when arming is not its purpose: finite only where the pair is armed already and stays so. */
-export function permittedLease({ guarded, policy, policyBefore, board, anew, paused }: Permission): Terms['lease'] {
+/**
+ * What a decision of now permits when arming is not its purpose: finite only where the pair is armed already and stays so. A pause makes a lease
+ * endless by a decision of its own: with that of a forced failover the flag would say that nobody need wait for the old active's lease.
+ */
+export function permittedLease({ guarded, policy, policyBefore, board, anew }: Permission): Terms['lease'] {
   if (!guarded) return null;
   // A lease of another length is armed anew, or somebody would wait for the short one while the long one still runs.
   const isSame = policyBefore?.fencing === 'lease' && policyBefore.leaseMs === policy.leaseMs;
   const isArmed = board.terms.lease !== null && board.unfenced === false;
-  return policy.fencing === 'lease' && isSame && isArmed && !anew && !paused ? 'finite' : 'endless';
+  return policy.fencing === 'lease' && isSame && isArmed && !anew ? 'finite' : 'endless';
 }
 
 /** What a decision says about the lease, and what becomes of the board's flag in the same step. */

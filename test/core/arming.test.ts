@@ -44,22 +44,21 @@ describe('a decision permits', () => {
         for (const policyBefore of [LEASE, other, NO_SAFETY, null])
           for (const lease of LEASES)
             for (const unfenced of [true, false, null])
-              for (const anew of [true, false])
-                for (const paused of [true, false]) {
-                  const board = { terms: { ...NO_TERMS, lease }, unfenced };
-                  const permitted = permittedLease({ guarded, policy, policyBefore, board, anew, paused });
-                  cases += 1;
-                  expect(permitted === null).toBe(!guarded);
-                  if (permitted === 'finite') {
-                    expect(policyBefore).toBe(LEASE);
-                    finite.push(JSON.stringify({ guarded, fencing: policy.fencing, lease, unfenced, anew, paused }));
-                  }
+              for (const anew of [true, false]) {
+                const board = { terms: { ...NO_TERMS, lease }, unfenced };
+                const permitted = permittedLease({ guarded, policy, policyBefore, board, anew });
+                cases += 1;
+                expect(permitted === null).toBe(!guarded);
+                if (permitted === 'finite') {
+                  expect(policyBefore).toBe(LEASE);
+                  finite.push(JSON.stringify({ guarded, fencing: policy.fencing, lease, unfenced, anew }));
                 }
-    expect(cases).toBe(576);
+              }
+    expect(cases).toBe(288);
     // The permission itself may be of either kind: only the flag says whether an endless lease may stand on a server.
     expect(finite).toEqual(
       (['finite', 'endless'] as const).map((lease) =>
-        JSON.stringify({ guarded: true, fencing: 'lease', lease, unfenced: false, anew: false, paused: false }),
+        JSON.stringify({ guarded: true, fencing: 'lease', lease, unfenced: false, anew: false }),
       ),
     );
   });
@@ -73,9 +72,7 @@ describe('a decision permits', () => {
   test('a change of other keys of the policy without disarming', () => {
     const board = { terms: { ...NO_TERMS, lease: 'finite' as const }, unfenced: false };
     const policy = { ...LEASE, drainTimeoutSec: 7, onUnreachable: 'wait' as const, leaseAgents: 1 };
-    expect(permittedLease({ guarded: true, policy, policyBefore: LEASE, board, anew: false, paused: false })).toBe(
-      'finite',
-    );
+    expect(permittedLease({ guarded: true, policy, policyBefore: LEASE, board, anew: false })).toBe('finite');
   });
 });
 
