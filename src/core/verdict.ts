@@ -1,7 +1,7 @@
 // What the lease of a silent active tells: it is being renewed, so the host is alive; or nobody could renew it for so long that the host
 // has closed itself, and clients wait although its passive still hears it [F16]. Comes from src/identify-guard.ts; decide.ts obeys.
 
-import type { AgentRecord, Renewal } from './agents.ts';
+import { AGENT_TTL_MS, type AgentRecord, type Renewal } from './agents.ts';
 import type { Board } from './decision.ts';
 import { leaseWaitMs } from './lease.ts';
 import type { Epoch, Host } from './pair.ts';
@@ -17,8 +17,11 @@ export interface Renewals {
   readonly lookedMs: number;
 }
 
-/** Whoever did not look for so long does not know what he missed: everything counts as seen just now. */
-const LONGEST_GAP_MS = 3_000;
+/**
+ * Whoever did not look for so long does not know what he missed: everything counts as seen just now. A success between two looks shows as another
+ * number for as long as its record stands, so that an interval of some seconds misses nothing.
+ */
+const LONGEST_GAP_MS = AGENT_TTL_MS - 1_000;
 /** Renewals come each second; one may be late. */
 const ALIVE_MS = 1_500;
 

@@ -58,6 +58,14 @@ describe('the lease of a silent active', () => {
     expect(why).toContain('tried by one');
   });
 
+  test('is over, too, for an identify that looks each three seconds, and a bit', () => {
+    const { look } = aWatch();
+    look([says('one', 'renewed', 5)]);
+    const kinds = [1, 2].map(() => look([says('one', 'failed', 5)], {}, 3_100).kind);
+    expect(kinds).toEqual(['unknown', 'closed']);
+    expect(look([says('one', 'renewed', 6)], {}, 3_100).kind).toBe('renewed');
+  });
+
   test('runs as long as one of several agents renews it', () => {
     const { look } = aWatch();
     for (let count = 5; count < 30; count++) {
@@ -141,7 +149,7 @@ describe('the lease of a silent active', () => {
   test('counts as renewed just now when this process did not look for a while', () => {
     const { look, lasts } = aWatch();
     lasts(LONG_MS, FAILED);
-    expect(look(FAILED, {}, 3_001).kind).not.toBe('closed');
+    expect(look(FAILED, {}, 9_001).kind).not.toBe('closed');
     expect(lasts(WAIT_MS - 500, FAILED).kind).not.toBe('closed');
     expect(lasts(1_000, FAILED).kind).toBe('closed');
   });
