@@ -22,6 +22,8 @@ export class LeaseCheckers {
   /** What each number stood for when a host was opened under it. */
   readonly #openedUnder = new Map<number, Epoch>();
   readonly #lastOpened = new Map<SimHost, Epoch>();
+  /** Who was opened after whom, by whatever number. */
+  readonly #turns = new Map<SimHost, number>();
   readonly #wasLockedMs = new Map<SimHost, number>();
   /** Until when its clock may have fooled it after it was set back: for ever, until it is set going again. */
   readonly #fooledUntilMs = new Map<SimHost, number>();
@@ -66,7 +68,7 @@ export class LeaseCheckers {
   /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */
   excuse(): { readonly second: SimHost; readonly untilMs: number } | null {
     const [a, b] = this.#world.hosts;
-    const second = (this.#lastOpened.get(a)?.number ?? 0) < (this.#lastOpened.get(b)?.number ?? 0) ? a : b;
+    const second = this.#turnOf(a) < this.#turnOf(b) ? a : b;
     return { second, untilMs: this.#excusedUntilMs(second) };
   }
 
@@ -99,15 +101,9 @@ export class LeaseCheckers {
   #checkFenced(epoch: Epoch, host: SimHost): void {
     const other = this.#world.other(host);
     const row = other.schema.row;
-    const before = this.#lastOpened.get(other)?.number ?? 0;
-    if (before <= (this.#lastOpened.get(host)?.number ?? 0) || other.state === 'down' || other.readOnly || row === null)
-      return;
-    if (
-      (other.state === 'frozen' && other.frozen === 'machine') ||
-      other.isLocked ||
-      this.#excusedUntilMs(other) > this.#nowMs
-    )
-      return;
+    if (this.#turnOf(other) <= this.#turnOf(host) || other.state === 'down' || other.readOnly || row === null) return;
+    const isPaused = other.state === 'frozen' && other.frozen === 'machine';
+    if (isPaused || other.isLocked || this.#excusedUntilMs(other) > this.#nowMs) return;
     const { lease, nowMs } = row;
     const runs = lease.kind === 'finite' ? lease.expiresAtMs > nowMs : lease.kind === 'endless';
     if (!runs) return;
@@ -137,8 +133,8 @@ export class LeaseCheckers {
   #checkOrder(epoch: Epoch, host: SimHost): void {
     const other = this.#world.other(host);
     const beside = this.#lastOpened.get(other);
-    // Another server with a blank row, a board that forgot, and the only row that knows the number out of reach: nobody can tell.
-    const isForgotten = !host.isOriginal && other.state !== 'up' && this.#world.redis.restoredMs > 0;
+    // A server that was replaced has a blank row; where the board forgot as well nobody can tell how far the numbers had come.
+    const isForgotten = this.#world.redis.restoredMs > 0 && this.#world.hosts.some(({ isOriginal }) => !isOriginal);
     if (beside !== undefined && isOlder(epoch, beside) && !isForgotten) {
       this.#violated('S3', `${host.name} is opened by decision ${name(epoch)}, after ${other.name} by ${name(beside)}`);
     }
@@ -147,6 +143,8 @@ export class LeaseCheckers {
       this.#violated('S3', `${name(epoch)} opens ${host.name}, and ${name(same)} has opened a host before`);
     }
     this.#openedUnder.set(epoch.number, epoch);
+    if (!isSame(this.#lastOpened.get(host), epoch))
+      this.#turns.set(host, Math.max(this.#turnOf(host), this.#turnOf(other)) + 1);
     this.#lastOpened.set(host, epoch);
   }
 
@@ -169,6 +167,10 @@ export class LeaseCheckers {
   #wasArmed(host: SimHost): boolean {
     const board = this.#world.wholeBoard();
     return board.unfenced === false && board.lives.get(host.host)?.armed === true;
+  }
+
+  #turnOf(host: SimHost): number {
+    return this.#turns.get(host) ?? 0;
   }
 
   get #nowMs(): number {
