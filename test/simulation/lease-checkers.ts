@@ -24,6 +24,7 @@ export class LeaseCheckers {
   readonly #lastOpened = new Map<SimHost, Epoch>();
   /** Who was opened after whom, by whatever number. */
   readonly #turns = new Map<SimHost, number>();
+  readonly #openedMs = new Map<SimHost, number>();
   readonly #wasLockedMs = new Map<SimHost, number>();
   /** Until when its clock may have fooled it after it was set back: for ever, until it is set going again. */
   readonly #fooledUntilMs = new Map<SimHost, number>();
@@ -134,7 +135,11 @@ export class LeaseCheckers {
     const other = this.#world.other(host);
     const beside = this.#lastOpened.get(other);
     // A server that was replaced has a blank row; where the board forgot as well nobody can tell how far the numbers had come.
-    const isForgotten = this.#world.redis.restoredMs > 0 && this.#world.hosts.some(({ isOriginal }) => !isOriginal);
+    // So it is where the board forgot what it knew of the only server that is out of reach.
+    const { restoredMs } = this.#world.redis;
+    const isForgotten =
+      (restoredMs > 0 && this.#world.hosts.some(({ isOriginal }) => !isOriginal)) ||
+      (restoredMs > (this.#openedMs.get(other) ?? 0) && other.state !== 'up');
     if (beside !== undefined && isOlder(epoch, beside) && !isForgotten) {
       this.#violated('S3', `${host.name} is opened by decision ${name(epoch)}, after ${other.name} by ${name(beside)}`);
     }
@@ -146,6 +151,7 @@ export class LeaseCheckers {
     if (!isSame(this.#lastOpened.get(host), epoch))
       this.#turns.set(host, Math.max(this.#turnOf(host), this.#turnOf(other)) + 1);
     this.#lastOpened.set(host, epoch);
+    this.#openedMs.set(host, this.#nowMs);
   }
 
   #excusedUntilMs(host: SimHost): number {

@@ -60,6 +60,8 @@ export type OnCall = (process: string, call: Call | null, host: SimHost) => void
 
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
 const SWITCHED_ON_MS: readonly [number, number] = [3_000, 30_000];
+/** What a round says that met a mistake in its own code; the loop survives it. */
+const MISTAKE = /is not defined|is not a function|Cannot read propert|is not iterable/;
 const OPERATOR_LOOKS_MS = 5_000;
 const REQUEST_EXPIRES_MS = 10_000;
 const SWITCHOVER_WITHIN_SEC = 10;
@@ -305,6 +307,7 @@ export class World {
           policy: this.options.policy,
           failback: this.options.failback,
           tell: (level, text) => {
+            if (MISTAKE.test(text)) this.broken.push(`${name}: ${text}`);
             if (level !== 'debug') this.tell(name, level === 'info' ? text : `${level}: ${text}`);
             else if (this.#debug) this.story.push(`          ${name.padEnd(11)} ${text}`);
           },
