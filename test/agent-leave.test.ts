@@ -109,8 +109,8 @@ function bound(store: Store): Store {
   });
 }
 
-function registers(name: string, reachesBoth = true): Promise<void> {
-  return aStore().putAgent(U, { name, reachesBoth, renewal: RENEWAL });
+function registers(name: string, reachesBoth = true, outcome = RENEWAL.outcome): Promise<void> {
+  return aStore().putAgent(U, { name, reachesBoth, renewal: { ...RENEWAL, outcome } });
 }
 
 const isEndless = (server: FakeFenced) => server.row?.lease.kind === 'endless';
@@ -151,11 +151,18 @@ describe('the last agent', () => {
     expect(lines.join('\n')).toMatch(/warn the last agent: the lease of 10.0.0.5:3308 is endless/);
   });
 
-  it('counts nobody who does not reach both servers', async () => {
+  it('counts nobody who could not renew the lease', async () => {
     await registers('db1');
-    await registers('db2', false);
+    await registers('db2', false, 'failed');
     await goes();
     expect(isEndless(a)).toBe(true);
+  });
+
+  it('counts one that renews it and has lost the passive alone', async () => {
+    await registers('db1');
+    await registers('db2', false, 'renewed');
+    await goes();
+    expect(isEndless(a)).toBe(false);
   });
 
   it('does so with the passive away: the board is the witness', async () => {
