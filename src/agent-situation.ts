@@ -133,7 +133,7 @@ export async function situationOf(
   const byRows =
     orders === null
       ? null
-      : lastOpened({ host: roles.active, evidence: active }, { host: roles.passive, evidence: passive });
+      : lastOpened({ host: roles.active, evidence: active }, { host: roles.passive, evidence: passive }, board.lives);
   const nowMs = clock.monotonic();
   const seconds = (sinceMs: number | null) => (sinceMs === null ? 0 : Math.max((nowMs - sinceMs) / 1000, 0.001));
   const stopped = ioOf(active) === 'No' || ioOf(passive) === 'No';

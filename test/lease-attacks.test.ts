@@ -3,6 +3,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { type AgentParts, makeAgentRound } from '../src/agent.ts';
+import { LeaseKeeper } from '../src/agent-lease.ts';
 import type { Called } from '../src/core/call.ts';
 import { type Decision, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
 import { type HostRow, SCHEMA_VERSION } from '../src/core/host-row.ts';
@@ -26,6 +27,8 @@ const LEASE: Policy = { ...NO_SAFETY, fencing: 'lease', onUnreachable: 'wait' };
 class Machine {
   readonly server: FakeServer;
   readonly fenced: FakeFenced;
+  /** How often it was closed. */
+  closings = 0;
   readonly #nowMs: () => number;
 
   constructor(server: FakeServer, nowMs: () => number) {
@@ -47,6 +50,11 @@ class Machine {
     this.#set({ tickMs: null });
   }
 
+  /** Its row is of another pair. */
+  claimedElsewhere(epoch: Epoch, opened: HostRow['opened']): void {
+    this.#set({ epoch, opened });
+  }
+
   fence(): Fence {
     const inner = this.fenced.fence();
     return {
@@ -57,7 +65,10 @@ class Machine {
         if (call.do === 'claim' || call.do === 'open' || call.do === 'renew') return await inner.call(call);
         if (this.fenced.down !== null) return this.fenced.down;
         if (row === null || call.epoch.number < known) throw new Error(`${call.do} of an old decision`);
-        if (call.do === 'close') this.#set({ epoch: call.epoch, readOnly: true });
+        if (call.do === 'close') {
+          this.closings += 1;
+          this.#set({ epoch: call.epoch, readOnly: true });
+        }
         if (call.do === 'stop-io') this.fenced.replicates = false;
         if (call.do === 'start-io' || call.do === 'start-replication') this.fenced.replicates = true;
         if (call.do !== 'close' && call.do !== 'kill') await this.server.apply({ do: call.do, host: this.server.host });
@@ -253,5 +264,42 @@ describe('the wait for a lease', () => {
     for (let rounds = 0; rounds < 10 && b.fenced.readOnly; rounds++) await run(1);
     expect(b.fenced.readOnly).toBe(false);
     expect(clock.monotonic() - lostAtMs).toBeGreaterThan(leaseWaitMs(LEASE.leaseMs));
+  });
+});
+
+describe('a server that served in another pair', () => {
+  test('and stands behind the passive’s address now does not close the active by the number it was opened with there', async () => {
+    const { a, b, store, commit, run } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    const opened = { number: 500, id: 'theirs', startedSec: b.fenced.row?.startedSec ?? 0 };
+    b.claimedElsewhere({ number: 500, id: 'theirs', active: '10.9.9.9:3306' }, opened);
+    await commit(501, PRIMARY);
+    await run(5);
+    expect(a.closings).toBe(0);
+    expect(a.fenced.row?.opened?.number).toBe(501);
+    expect((await store.board(U)).report?.outcome).toBe('opened');
+  });
+
+  test('does not starve the active: the board is its witness then', async () => {
+    const { a, b, clock, commit, run, parts } = aWorld();
+    const { epoch, roles } = await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    b.claimedElsewhere({ number: 500, id: 'theirs', active: '10.9.9.9:3306' }, null);
+    const memory = { pairs: () => [], remember: () => {}, forget: () => {} };
+    const known = { roles, policy: LEASE };
+    const keeper = new LeaseKeeper({ ...parts, memory, known, registers: true });
+    const keeps = async () => {
+      const round = keeper.round();
+      await clock.advance(1_000);
+      await round;
+    };
+    a.fenced.openAt(epoch, 3_000);
+    await keeps();
+    expect(a.fenced.calls.at(-1)?.do).toBe('renew');
+    const renewed = a.fenced.calls.length;
+    b.claimedElsewhere({ number: 8, id: 'e8', active: SECONDARY }, null);
+    await keeps();
+    expect(a.fenced.calls).toHaveLength(renewed);
   });
 });

@@ -1,11 +1,12 @@
 // What reconcile.ts asks about a pair with a safety on: who is claimed, opened and fenced, by the rows of both servers. The order of a
 // change is in docs/protocol.md; why it is not shorter, in its findings there.
 
-import type { Policy } from './decision.ts';
+import type { Board, Policy } from './decision.ts';
 import type { HostRow } from './host-row.ts';
 import { leaseWaitMs } from './lease.ts';
 import type { Boot, Evidence, Facts } from './observation.ts';
-import type { Epoch, Host } from './pair.ts';
+import type { Epoch, Host, Roles } from './pair.ts';
+import { whyStranger } from './stranger.ts';
 
 /** What a pair with a safety on knows besides its facts, among which the rows are. */
 export interface Guard {
@@ -53,15 +54,26 @@ export function wasOpenedInThisLife(row: HostRow | null, boot: Boot): boolean {
   return row?.opened?.startedSec === boot.startedSec;
 }
 
+/** It was claimed by a decision about other hosts: the server served in another pair, and what its row says of openings is of that time. */
+export function isOfAnotherPair(row: HostRow | null, { active, passive }: Roles): boolean {
+  const known = row?.epoch?.active;
+  return known !== undefined && known !== active && known !== passive;
+}
+
 /** Of two hosts the one that took writes last, by their rows; null: nobody was ever opened by us, or the rows do not say. */
 export function lastOpened(
   one: { host: Host; evidence: Evidence },
   other: { host: Host; evidence: Evidence },
+  lives: Board['lives'],
 ): Host | null {
   if (one.evidence.kind !== 'answered' || other.evidence.kind !== 'answered') return null;
-  const [first, second] = [one, other].map(({ evidence }) =>
-    evidence.kind === 'answered' ? (evidence.facts.row?.opened?.number ?? 0) : 0,
-  );
+  const roles = { active: one.host, passive: other.host };
+  const [first, second] = [one, other].map(({ host, evidence }) => {
+    if (evidence.kind !== 'answered') return 0;
+    const { row, boot } = evidence.facts;
+    const isOurs = !isOfAnotherPair(row, roles) && whyStranger(host, boot, lives.get(host)) === null;
+    return isOurs ? (row?.opened?.number ?? 0) : 0;
+  });
   if (first === undefined || second === undefined || first === second) return null;
   return first > second ? one.host : other.host;
 }

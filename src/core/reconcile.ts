@@ -10,6 +10,7 @@ import {
   type Guard,
   isClaimed,
   isLeaseOut,
+  isOfAnotherPair,
   knowsHigher,
   wasOpenedInThisLife,
   wasOpenedUnder,
@@ -275,9 +276,10 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
     );
   }
   const { passive } = situation;
+  // A server of another pair is claimed afterwards: its row would tell of its openings there as if they were ours.
+  const isClaimable = passive.kind === 'answered' && !isOfAnotherPair(passive.facts.row, roles);
   const claim =
-    claimed(situation, roles.active, active) ??
-    (passive.kind === 'answered' ? claimed(situation, roles.passive, passive.facts) : null);
+    claimed(situation, roles.active, active) ?? (isClaimable ? claimed(situation, roles.passive, passive.facts) : null);
   return claim ?? open(situation, active, `${roles.active} keeps the role under decision ${guard.epoch.number}`);
 }
 
