@@ -61,6 +61,7 @@ export class Checkers implements Watcher {
     twoWritersMs: 0,
     excused: 0,
     barredByRule3: 0,
+    forgotten: 0,
   };
   readonly #world: World;
   /** null: no safety is on. */
@@ -250,6 +251,19 @@ export class Checkers implements Watcher {
     return this.#boards.at(-1)?.roles == null && hosts.every(({ readOnly, replica }) => readOnly && !replica.runs);
   }
 
+  /**
+   * A known hole, told as the other one: an agent stopped a passive's I/O thread for a change, and then all agents were restarted and the board lost
+   * its note of it. Nobody can tell it from a backup's doing any more.
+   */
+  isForgotten(): boolean {
+    const { redis, hosts } = this.#world;
+    const agents = this.#world.processesOf('agent');
+    return hosts.some(({ replica: { ioStarted, sqlStarted, ioStoppedMs } }) => {
+      const isStopped = !ioStarted && sqlStarted && redis.restoredMs > ioStoppedMs;
+      return isStopped && agents.every(({ startedMs }) => startedMs > ioStoppedMs);
+    });
+  }
+
   /** L2: everything healed, and it is as it should be: null; else what is not. */
   notConverged(): string | null {
     const board = this.#boards.at(-1);
@@ -363,7 +377,7 @@ export class Checkers implements Watcher {
         state === 'up' &&
         wallJumpMs === 0 &&
         network.talks(name, REDIS) &&
-        (!name.startsWith('monitor') || network.talks(name, host.name)),
+        (!name.startsWith('monitor') || (network.talks(name, host.name) && !network.isRejected(name, host.name))),
     );
   }
 
@@ -376,7 +390,9 @@ export class Checkers implements Watcher {
     return this.#world
       .processesOf('agent')
       .some(
-        ({ name, state }) => state === 'up' && [REDIS, host.name, other.name].every((to) => network.talks(name, to)),
+        ({ name, state }) =>
+          state === 'up' &&
+          [REDIS, host.name, other.name].every((to) => network.talks(name, to) && !network.isRejected(name, to)),
       );
   }
 

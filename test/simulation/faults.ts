@@ -43,6 +43,7 @@ export const FAULTS = {
   'host is paused': { minMs: 500, maxMs: 25_000, begin: pausesHost },
   'global read lock': { minMs: 500, maxMs: 12_000, begin: locksAll },
   'host is replaced': { minMs: 3_000, maxMs: 20_000, begin: replaces },
+  'firewall rejects': { minMs: 1_000, maxMs: 25_000, begin: rejects },
   'one link lags': { minMs: 2_000, maxMs: 20_000, begin: lagsLink },
   'daemon stops cleanly': { minMs: 1_000, maxMs: 20_000, begin: stopsDaemon },
   'agents stop cleanly': { minMs: 6_000, maxMs: 30_000, begin: stopsAgents },
@@ -192,6 +193,19 @@ function replaces(world: World, chance: Chance): (() => void) | null {
     };
     const { uuid } = host;
     world.timeline.after(chance.between(500, 10_000), rejoin);
+  };
+}
+
+/** A rule that resets the managers' connections to a host, and nobody else's: nothing is dead there [F19]. */
+function rejects(world: World, chance: Chance): () => void {
+  const host = chance.pick(world.hosts);
+  const all = chance.happens(0.6);
+  const names = world.processes.map(({ name }) => name).filter(() => all || chance.happens(0.5));
+  world.tell('network', `a firewall rejects ${names.join(', ')} at ${host.name}`);
+  for (const name of names) world.network.reject(name, host.name, 1);
+  return () => {
+    for (const name of names) world.network.reject(name, host.name, -1);
+    world.tell('network', `no firewall before ${host.name} any more`);
   };
 }
 

@@ -53,6 +53,10 @@ export class SimLink {
     return this.#within<Line>(null, withinMs, (resolve, reject) => {
       const refuse = () =>
         network.send(target.name, life.name, () => life.deliver(() => reject(new Refused('refused'))));
+      if (network.isRejected(life.name, target.name)) {
+        refuse();
+        return;
+      }
       network.send(life.name, target.name, () =>
         target.serve(() => {
           const dialled = target.dial(life.name, false, () => life.deliver(() => this.#ended(fresh)));
@@ -90,6 +94,11 @@ export class SimLink {
     if (line === null || line.over) return Promise.reject(new Broken('no connection'));
     return this.#within(line, withinMs, (resolve, reject) => {
       const reset = () => network.send(target.name, life.name, () => life.deliver(() => this.#ended(line)));
+      line.waiting.add(reject);
+      if (network.isRejected(life.name, target.name)) {
+        reset();
+        return;
+      }
       network.send(life.name, target.name, () =>
         target.serve(() => {
           // A connection of an earlier life of the server.
@@ -100,7 +109,6 @@ export class SimLink {
           act(target, (answer) => network.send(target.name, life.name, () => life.deliver(() => resolve(answer))));
         }, reset),
       );
-      line.waiting.add(reject);
     });
   }
 

@@ -22,6 +22,7 @@ export interface Sums {
   twoWritersMs: number;
   excused: number;
   barredByRule3: number;
+  forgotten: number;
   slowestMs: number;
   /** What broke, by promise: the seeds. */
   broken: Record<string, string[]>;
@@ -39,6 +40,7 @@ export function noSums(): Sums {
     twoWritersMs: 0,
     excused: 0,
     barredByRule3: 0,
+    forgotten: 0,
     slowestMs: 0,
     broken: {},
   };
@@ -61,7 +63,16 @@ export async function runMany({ from, step, seeds, seconds }: ManyOptions, say: 
   return sums;
 }
 
-const COUNTED = ['acknowledged', 'opened', 'calls', 'decisions', 'twoWritersMs', 'excused', 'barredByRule3'] as const;
+const COUNTED = [
+  'acknowledged',
+  'opened',
+  'calls',
+  'decisions',
+  'twoWritersMs',
+  'excused',
+  'barredByRule3',
+  'forgotten',
+] as const;
 
 export function added(one: Sums, other: Sums): Sums {
   const sum = { ...one, broken: { ...one.broken } };
@@ -80,7 +91,7 @@ export function tell(sums: Sums, realSec: number, say: (line: string) => void): 
     `${sums.seeds} seeds, ${seconds} simulated seconds in ${realSec.toFixed(1)} s (${Math.round(seconds / realSec)} per second), ${sums.events} events, ` +
       `${sums.acknowledged} acknowledged writes, ${sums.decisions} boards, ${sums.opened} openings, ${sums.calls} comparing calls that acted, ` +
       `two writers for ${(sums.twoWritersMs / 1000).toFixed(1)} s, all of it excused, slowest convergence ${(sums.slowestMs / 1000).toFixed(1)} s; ` +
-      `not judged: ${sums.excused} openings after an older dump, ${sums.barredByRule3} ends without anybody elected (rule 3)`,
+      `not judged: ${sums.excused} openings after an older dump, ${sums.barredByRule3} ends without anybody elected (rule 3), ${sums.forgotten} I/O threads that nobody remembers to have stopped`,
   );
   const broken = Object.entries(sums.broken);
   for (const [promise, seeds] of broken) say(`${promise}: ${seeds.length} seeds: ${seeds.slice(0, 20).join(' ')}`);

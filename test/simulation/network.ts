@@ -19,6 +19,7 @@ export class Network {
   readonly #cuts = new Map<string, number>();
   readonly #waiting = new Map<string, Waiting[]>();
   readonly #lags = new Map<string, number>();
+  readonly #rejected = new Map<string, number>();
   /** Called after every change of a link. */
   onChange: () => void = () => {};
   /** More latency for everybody, milliseconds. */
@@ -41,6 +42,15 @@ export class Network {
 
   latencyMs(): number {
     return this.#chance.between(LATENCY_MS[0], LATENCY_MS[1]) + this.#chance.next() * this.slowMs;
+  }
+
+  /** A firewall answers in the place of the host: connections are reset, and refused. Of several, each is ended once. */
+  reject(from: string, to: string, by: 1 | -1): void {
+    this.#rejected.set(key(from, to), (this.#rejected.get(key(from, to)) ?? 0) + by);
+  }
+
+  isRejected(from: string, to: string): boolean {
+    return (this.#rejected.get(key(from, to)) ?? 0) > 0;
   }
 
   /** What goes this way takes up to so much longer; 0: no more. */

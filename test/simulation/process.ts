@@ -39,6 +39,7 @@ export class Process {
   wallJumpMs = 0;
   /** When it last began to run, after a start or a freeze. */
   runningSinceMs = 0;
+  startedMs = 0;
   readonly #parts: ProcessParts;
   #life = 0;
   #stop = new AbortController();
@@ -54,6 +55,7 @@ export class Process {
     this.#life += 1;
     this.state = 'up';
     this.runningSinceMs = this.#parts.timeline.nowMs;
+    this.startedMs = this.runningSinceMs;
     this.#stop = new AbortController();
     const life = this.#life;
     void this.#parts.main(this.#newLife(life)).then(() => {

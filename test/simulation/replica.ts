@@ -32,6 +32,8 @@ const CONNECT_RETRY_MS = 1_000;
 export class Replica {
   readonly source: SimHost;
   ioStarted = true;
+  /** When somebody last stopped its I/O thread. */
+  ioStoppedMs = 0;
   sqlStarted = true;
   sqlError = { code: 0, text: '' };
   /** Applying takes longer by this, milliseconds each. */
@@ -96,6 +98,7 @@ export class Replica {
 
   stop(threads: { io: boolean; sql: boolean }): void {
     if (threads.io) {
+      if (this.ioStarted) this.ioStoppedMs = this.#timeline.nowMs;
       this.ioStarted = false;
       this.#connected = false;
     }

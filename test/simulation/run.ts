@@ -164,6 +164,10 @@ async function converge(
     checkers.figures.barredByRule3 += 1;
     return null;
   }
+  if (why !== null && checkers.isForgotten()) {
+    checkers.figures.forgotten += 1;
+    return null;
+  }
   if (why !== null) {
     checkers.violated('L2', `${CONVERGE_WITHIN_MS / 1000} s after all was healed: ${why}`);
     return null;

@@ -319,6 +319,25 @@ export const STORIES = {
       await rests();
     },
   },
+  'a firewall before the active, and the passive under backup': {
+    about: 'F19: refused is no death where nobody else says so',
+    tell: async ({ world, a, b, process, until, run, rests }) => {
+      // So that A is known to come up read only: only then refused may count as dead.
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await rests();
+      await world.switchOver();
+      await until(() => a.takesWrites);
+      await rests();
+      b.replica.stop({ io: true, sql: false });
+      const managers = ['monitor-1', 'agent-1', 'agent-2'].map((name) => process(name).name);
+      for (const name of managers) world.network.reject(name, 'A', 1);
+      await run(20);
+      for (const name of managers) world.network.reject(name, 'A', -1);
+      b.replica.start({ io: true, sql: false });
+      await rests();
+    },
+  },
   'an agent is killed at each of its questions': {
     about: 'L2: whoever comes next goes on where it was cut off',
     attempts: 20,
