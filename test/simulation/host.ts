@@ -309,13 +309,13 @@ export class SimHost {
     this.#changed(power ? 'loses its power' : 'dies');
   }
 
-  /** Comes up as my.cnf says: read only. */
+  /** Comes up as my.cnf says: read only, or, where that line is missing, writable. */
   restart(): void {
     if (this.state !== 'down') return;
-    const { timeline } = this.#parts;
+    const { timeline, style } = this.#parts;
     this.state = 'up';
     this.poweredOff = false;
-    this.readOnly = true;
+    this.readOnly = !style.startsWritable;
     this.upSinceMs = timeline.nowMs;
     this.#startedMs = timeline.nowMs;
     this.#fileStarts.push(this.log.length);

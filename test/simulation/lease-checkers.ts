@@ -12,6 +12,9 @@ const THAW_MS = 100;
 /** The EVENT comes every second, and takes a moment. */
 const EVENT_MS = 1_050;
 
+/** Its EVENT, or the end of a time-out of an agent that then closes it. */
+const STARTED_WRITABLE_MS = 3_000;
+
 type Violated = (promise: 'S1' | 'S3', what: string) => void;
 
 export class LeaseCheckers {
@@ -161,10 +164,13 @@ export class LeaseCheckers {
     if (onUnreachable === 'promote' && !this.#wasArmed(host)) return Number.POSITIVE_INFINITY;
     // Its own machine's row is gone: no promise is made for another server.
     if (row === null) return Number.POSITIVE_INFINITY;
+    // Without read_only in its my.cnf nobody promises anything before its EVENT has run, or an agent has seen it.
+    const startedMs = this.#world.options.style.startsWritable ? host.upSinceMs : Number.NEGATIVE_INFINITY;
     const thawedMs = host.frozen === null ? Number.NEGATIVE_INFINITY : host.upSinceMs;
     const lockedMs = this.#wasLockedMs.get(host) ?? Number.NEGATIVE_INFINITY;
     return Math.max(
       thawedMs + (host.frozen === 'machine' ? leaseMs + EVENT_MS : THAW_MS),
+      startedMs + STARTED_WRITABLE_MS,
       host.isLocked ? Number.POSITIVE_INFINITY : lockedMs + EVENT_MS,
       this.#fooledUntilMs.get(host) ?? Number.NEGATIVE_INFINITY,
     );

@@ -144,6 +144,14 @@ export const MUTANTS = [
     shows: { story: 'Redis is restored from an old dump' },
   },
   {
+    name: 'a stopped I/O thread is taken for one that lost its source',
+    mend: 'F19',
+    file: 'src/agent-situation.ts',
+    find: "passive.kind === 'refused' && passiveBroke && work.ioLost && life",
+    replace: "passive.kind === 'refused' && passiveBroke && life",
+    shows: { story: 'a firewall before the active, and the passive under backup' },
+  },
+  {
     name: 'a stop of the I/O thread compares nothing',
     mend: 'm_guard',
     file: 'src/agent-hands.ts',

@@ -15,6 +15,8 @@ export interface ReplicationStyle {
   readonly sharedDomain: boolean;
   /** A restarted server starts its replication by itself (no skip-slave-start). */
   readonly startsItself: boolean;
+  /** A restarted server lets clients write: its my.cnf has no read_only. */
+  readonly startsWritable: boolean;
   /** How long a silent source counts as connected. */
   readonly netTimeoutMs: number;
   readonly applyMs: number;

@@ -195,6 +195,7 @@ function planOf(chance: Chance, wanted: boolean | undefined): Plan {
       gtid,
       sharedDomain: gtid && chance.happens(0.4),
       startsItself: chance.happens(0.5),
+      startsWritable: guarded && kind === 'storm' && chance.happens(0.1),
       netTimeoutMs: chance.pick([4_000, 10_000, 60_000]),
       applyMs: chance.between(0.5, 5),
     },

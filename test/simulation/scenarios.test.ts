@@ -21,7 +21,15 @@ async function aPairAtWork(over: Partial<WorldOptions> = {}, style: Partial<Worl
       stubborn: false,
       writeEveryMs: 50,
       ...over,
-      style: { gtid: false, sharedDomain: false, startsItself: false, netTimeoutMs: 4_000, applyMs: 2, ...style },
+      style: {
+        gtid: false,
+        sharedDomain: false,
+        startsItself: false,
+        startsWritable: false,
+        netTimeoutMs: 4_000,
+        applyMs: 2,
+        ...style,
+      },
     },
     new Chance('scenario'),
   );

@@ -325,7 +325,10 @@ export const STORIES = {
       // So that A is known to come up read only: only then refused may count as dead.
       await world.switchOver();
       await until(() => b.takesWrites);
-      await rests();
+      a.die(false);
+      await run(3);
+      a.restart();
+      await run(5);
       await world.switchOver();
       await until(() => a.takesWrites);
       await rests();
@@ -454,7 +457,15 @@ async function tellOnce(name: string, story: Story, attempt: number): Promise<To
     stubborn: true,
     writeEveryMs: 50,
     ...story.options,
-    style: { gtid: false, sharedDomain: false, startsItself: false, netTimeoutMs: 4_000, applyMs: 2, ...story.style },
+    style: {
+      gtid: false,
+      sharedDomain: false,
+      startsItself: false,
+      startsWritable: false,
+      netTimeoutMs: 4_000,
+      applyMs: 2,
+      ...story.style,
+    },
   };
   const world = new World(options, new Chance(name));
   const checkers = new Checkers(world, { harmless: story.harmless === true });
