@@ -76,8 +76,6 @@ export async function runSeed(seed: string, { debug = false, guarded }: RunOptio
   if (plan.kind === 'single') await failOnce(world, checkers, chance.stream('failure'), runFor);
   else await runFor(plan.faultsMs);
   faults.healAll();
-  // A pause that came back with a dump is none of the operator's.
-  await world.pause(false);
   const convergedMs = over() ? null : await converge(world, checkers, runFor);
   for (const what of world.broken) checkers.violated('bug', what);
   return {
@@ -153,7 +151,7 @@ async function converge(
   const { timeline } = world;
   const healedMs = timeline.nowMs;
   let goodSinceMs: number | null = null;
-  world.keepMembers();
+  world.putRight();
   await runFor(CONVERGE_WITHIN_MS, () => {
     goodSinceMs = checkers.notConverged() === null ? (goodSinceMs ?? timeline.nowMs) : null;
     return goodSinceMs !== null && timeline.nowMs - goodSinceMs >= STAY_MS;

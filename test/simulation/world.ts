@@ -200,15 +200,16 @@ export class World {
     return await this.#operator.putLife(this.pair.uniqsign, epoch, host.host, lifeOfNewMember(host.facts().boot));
   }
 
-  /** A board that was emptied or restored knows an older server of that address: its operator says so again. */
-  keepMembers(): void {
-    const { lives } = this.wholeBoard();
+  /** A board that was emptied or restored knows an older server of that address, or a pause that is over: its operator says so again. */
+  putRight(): void {
+    const { lives, pause } = this.wholeBoard();
+    if (pause !== null) void this.pause(false);
     for (const host of this.hosts) {
       const known = lives.get(host.host);
       if (known !== undefined && known.uuid !== host.uuid && host.state === 'up') void this.rejoin(host);
     }
     this.timeline.stir();
-    this.timeline.after(OPERATOR_LOOKS_MS, () => this.keepMembers());
+    this.timeline.after(OPERATOR_LOOKS_MS, () => this.putRight());
   }
 
   /** An operator asks for a switchover to whoever is not the active; null: there is nobody to ask. */
