@@ -10,6 +10,7 @@ import { witnessOf } from './core/lease.ts';
 import type { Epoch, Host, Roles } from './core/pair.ts';
 import { isApplied } from './core/replication.ts';
 import type { Applied, GuardedStep, Step } from './core/step.ts';
+import { within } from './lease-looks.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
@@ -19,6 +20,11 @@ import type { Store } from './store/store.ts';
 const CLOSE_WITHIN_MS = 5_000;
 /** A wait looks at the pair again at least this often: the silent host may answer. */
 const LEASE_LOOK_MS = 200;
+
+/** The passive is waited for so long while the active needs its grant: two questions, and a second since its last renewal, are less than a lease. */
+function briefMs({ leaseMs }: Orders): number {
+  return leaseMs / 6;
+}
 
 /** The decision under which a guarded pair is acted upon. */
 export interface Orders {
@@ -89,8 +95,12 @@ async function guarded(
   switch (step.do) {
     case 'install':
       return await install(fence);
-    case 'claim':
-      return await call(fence, { do: 'claim', epoch: orders.epoch, unfenced: step.unfenced });
+    case 'claim': {
+      const claim = call(fence, { do: 'claim', epoch: orders.epoch, unfenced: step.unfenced });
+      if (step.host === orders.roles.active) return await claim;
+      // The active's lease runs meanwhile, and must be granted by this decision before it is over.
+      return (await within(clock, claim, briefMs(orders))) ?? { kind: 'not-done', why: 'it did not answer in time' };
+    }
     case 'rearm': {
       const applied = await call(fence, { do: 'claim', epoch: orders.epoch, unfenced: null });
       return applied.kind === 'done' ? { kind: 'done', did: 'set its EVENT going' } : applied;
@@ -126,7 +136,7 @@ async function install(fence: Fence): Promise<Applied> {
  * was not witnessed [F3, F4].
  */
 async function grant(
-  { store, uniqsign, fenceFor }: HandsParts,
+  { store, uniqsign, fenceFor, clock }: HandsParts,
   orders: Orders,
   step: Extract<GuardedStep, { do: 'grant' }>,
   { fence, passive }: { fence: Fence; passive: Look },
@@ -135,7 +145,10 @@ async function grant(
   if (before.kind === 'none') return { kind: 'not-done', why: sentence('not-installed'), code: 'not-installed' };
   if (before.kind !== 'row') return before;
   // A host that is silent is not waited for again: the board stands in for it.
-  const asked = passive.evidence.kind === 'answered' ? await fenceFor(orders.roles.passive).look() : null;
+  const asked =
+    passive.evidence.kind === 'answered'
+      ? await within(clock, fenceFor(orders.roles.passive).look(), briefMs(orders))
+      : null;
   const witness = witnessOf({
     epoch: orders.epoch,
     other: asked?.kind === 'row' ? asked.row : null,

@@ -51,9 +51,17 @@ function guardOf(
     active,
     passive,
     passiveBroke,
+    passiveStuck,
     lastOpened: last,
     nowMs,
-  }: { active: Evidence; passive: Evidence; passiveBroke: boolean; lastOpened: Host | null; nowMs: number },
+  }: {
+    active: Evidence;
+    passive: Evidence;
+    passiveBroke: boolean;
+    passiveStuck: boolean;
+    lastOpened: Host | null;
+    nowMs: number;
+  },
 ): Guard {
   const { roles, epoch, lease, leaseMs } = orders;
   const flagOnBoard = board.unfenced !== false;
@@ -69,6 +77,7 @@ function guardOf(
     flagOnBoard,
     passiveArmed: life?.armed === true,
     passiveDown: passive.kind === 'refused' && passiveBroke && work.ioLost && life?.cameUpReadOnly === true,
+    passiveStuck,
     claimedForMs: work.claimed === null ? null : nowMs - work.claimed.atMs,
     lastOpened: last,
     stranger:
@@ -91,6 +100,8 @@ interface Remembered {
   readonly restarted: ReadonlySet<Host>;
   readonly ioStoppedHere: ReadonlySet<Host>;
   readonly accountsStuck: readonly Host[];
+  /** Those that did not take a claim just now. */
+  readonly claimsStuck: readonly Host[];
 }
 
 /** Who was seen to take writes under this decision, and since when nobody does. */
@@ -126,7 +137,7 @@ export async function situationOf(
   work: Work,
   active: Evidence,
   passive: Evidence,
-  { orders, restarted, ioStoppedHere, accountsStuck }: Remembered,
+  { orders, restarted, ioStoppedHere, accountsStuck, claimsStuck }: Remembered,
 ): Promise<Situation> {
   const { board, policy } = found;
   // The rows know best who wrote last; the board stands in for a host that does not answer.
@@ -171,6 +182,7 @@ export async function situationOf(
             active,
             passive,
             passiveBroke: serverFor(roles.passive).connectionBroke,
+            passiveStuck: claimsStuck.includes(roles.passive),
             lastOpened: byRows ?? board.opened,
             nowMs,
           }),

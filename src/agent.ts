@@ -37,8 +37,8 @@ import type { Store } from './store/store.ts';
 const STEPS_PER_ROUND = 40;
 /** Replication that stops again at once is started at most this often. */
 const HEAL_GAP_MS = 10_000;
-/** Accounts that could not be blocked or released are left alone for this long, and the rest goes on. */
-const ACCOUNTS_GAP_MS = 10_000;
+/** Accounts that could not be blocked or released, and a passive that did not take a claim, are left alone for this long, and the rest goes on. */
+const STUCK_GAP_MS = 10_000;
 /** So long an agent that told of a change that takes too long waits for identify to take it back, before it goes on. */
 const GIVE_BACK_MS = 5_000;
 /** A silent host that may wake up writable is asked again without a pause, but not for ever. */
@@ -76,6 +76,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const { uniqsign, store, clock } = parts;
   const healedAtMs = new Map<string, number>();
   const accountsStuckAtMs = new Map<Host, number>();
+  const claimsStuckAtMs = new Map<Host, number>();
+  const lately = (stuckAtMs: ReadonlyMap<Host, number>) =>
+    [...stuckAtMs].flatMap(([host, atMs]) => (clock.monotonic() - atMs < STUCK_GAP_MS ? [host] : []));
   let work = newWork('');
   let warmAtMs = Number.NEGATIVE_INFINITY;
   let silentSinceMs: number | null = null;
@@ -105,9 +108,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         orders,
         restarted: looks.restarted,
         ioStoppedHere: looks.ioStoppedHere,
-        accountsStuck: [...accountsStuckAtMs].flatMap(([host, atMs]) =>
-          clock.monotonic() - atMs < ACCOUNTS_GAP_MS ? [host] : [],
-        ),
+        accountsStuck: lately(accountsStuckAtMs),
+        claimsStuck: lately(claimsStuckAtMs),
       });
       const next = nextStep(situation);
       if (next.kind !== 'step') {
@@ -184,6 +186,14 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         if (applied.kind === 'done') accountsStuckAtMs.delete(step.host);
         else accountsStuckAtMs.set(step.host, clock.monotonic());
         continue;
+      }
+      if (step.do === 'claim' && step.host === roles.passive) {
+        if (applied.kind === 'done') claimsStuckAtMs.delete(step.host);
+        else if (!isRefused(applied)) {
+          claimsStuckAtMs.set(step.host, clock.monotonic());
+          // Its lease runs, and nobody renews it under the decision that it was claimed for.
+          if (situation.incumbent || isOpen(active.evidence)) continue;
+        }
       }
       // What is refused or unclear starts again from the top, at the next interval; a wait merely goes on.
       if (applied.kind !== 'done' && !isWaiting(step)) return isForNow(applied) ? { nextMs: SOON_MS } : {};
@@ -312,6 +322,10 @@ const FOR_NOW: ReadonlySet<string | undefined> = new Set([
 
 function isForNow(applied: Applied): boolean {
   return applied.kind === 'not-done' && FOR_NOW.has(applied.code);
+}
+
+function isRefused(applied: Applied): boolean {
+  return applied.kind === 'not-done' && applied.code === 'refused';
 }
 
 function isOfAccounts(step: Step): boolean {

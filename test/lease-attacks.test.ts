@@ -303,3 +303,51 @@ describe('a server that served in another pair', () => {
     expect(a.fenced.calls).toHaveLength(renewed);
   });
 });
+
+describe('a passive that cannot take a claim', () => {
+  /** A is the armed active; from now on B's answers to claims are these. */
+  async function hindered(answers: FakeFenced['answers']) {
+    const world = aWorld();
+    const { b, commit, run } = world;
+    await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    b.fenced.answers = (call) => (call.do === 'claim' ? (answers?.(call) ?? null) : null);
+    return world;
+  }
+
+  test('because its disk is full takes no permission from the active', async () => {
+    const { a, commit, run, store } = await hindered(() => failure('silent'));
+    await commit(8, PRIMARY);
+    await run(1);
+    expect(a.fenced.row?.opened?.number).toBe(8);
+    expect((await store.board(U)).report?.outcome).toBe('opened');
+  });
+
+  test('because it froze at that very moment does not hold up the active for longer than a renewal may be late', async () => {
+    const { a, b, commit, parts, clock } = await hindered(null);
+    const frozen = b.fence();
+    const fence: Fence = {
+      ...frozen,
+      call: async (call) => {
+        if (call.do === 'claim') b.fenced.freeze();
+        return await frozen.call(call);
+      },
+    };
+    const agent = makeAgentRound({ ...parts, fenceFor: (host) => (host === SECONDARY ? fence : parts.fenceFor(host)) });
+    await commit(8, PRIMARY);
+    const round = agent(new AbortController().signal);
+    await clock.advance(1_500);
+    expect(a.fenced.row?.opened?.number).toBe(8);
+    b.fenced.thaw();
+    await round;
+  });
+
+  test('does not keep the active closed that came back', async () => {
+    const { a, commit, run } = await hindered(() => failure('silent'));
+    a.restart(2_000, true);
+    a.fenced.replicates = false;
+    await commit(8, PRIMARY);
+    await run(2);
+    expect(a.fenced.readOnly).toBe(false);
+  });
+});

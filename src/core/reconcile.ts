@@ -277,7 +277,7 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
   }
   const { passive } = situation;
   // A server of another pair is claimed afterwards: its row would tell of its openings there as if they were ours.
-  const isClaimable = passive.kind === 'answered' && !isOfAnotherPair(passive.facts.row, roles);
+  const isClaimable = passive.kind === 'answered' && !guard.passiveStuck && !isOfAnotherPair(passive.facts.row, roles);
   const claim =
     claimed(situation, roles.active, active) ?? (isClaimable ? claimed(situation, roles.passive, passive.facts) : null);
   return claim ?? open(situation, active, `${roles.active} keeps the role under decision ${guard.epoch.number}`);
@@ -286,6 +286,7 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
 /** Arming, its last steps: only when no row says any more that the lease is endless may the board say so, too [F6]. */
 function clearFlags(situation: Situation, guard: Guard, active: Facts, passive: Facts): Next | null {
   const { roles } = situation;
+  if (guard.passiveStuck) return null;
   const claim = claimed(situation, roles.passive, passive);
   if (claim !== null) return claim;
   if (guard.lease !== 'finite' || active.row?.lease.kind !== 'finite') return null;
@@ -350,7 +351,9 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
 function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles, incumbent, force, progress } = situation;
   // Both, so that neither is opened or renewed any more under an earlier one.
-  const claim = claimed(situation, roles.active, active) ?? claimed(situation, roles.passive, passive);
+  const isWaitedFor = !(incumbent && situation.guard?.passiveStuck);
+  const claim =
+    claimed(situation, roles.active, active) ?? (isWaitedFor ? claimed(situation, roles.passive, passive) : null);
   if (claim !== null) return claim;
   if (incumbent) return openAgain(situation, active);
   if (hasEverything(active, passive)) {

@@ -73,6 +73,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     flagOnBoard: false,
     passiveArmed: true,
     passiveDown: false,
+    passiveStuck: false,
     claimedForMs: null,
     lastOpened: A,
     stranger: null,
