@@ -334,9 +334,9 @@ export class Checkers implements Watcher {
       return;
     }
     this.#twoWritersSinceMs ??= this.#nowMs;
-    const excuse = this.#lease?.excuse();
-    if (excuse != null) {
-      this.#judgeLater(excuse.untilMs, `${excuse.second.name} should have closed itself`);
+    if (this.#lease !== null) {
+      const excuse = this.#lease.excuse();
+      if (excuse !== null) this.#judgeLater(excuse.untilMs, `${excuse.second.name} should have closed itself`);
       return;
     }
     const board = this.#boards.at(-1);

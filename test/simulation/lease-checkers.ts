@@ -100,6 +100,9 @@ export class LeaseCheckers {
   /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */
   excuse(): { readonly second: SimHost; readonly untilMs: number } | null {
     const [a, b] = this.#world.hosts;
+    // A new server without read_only in its my.cnf takes writes before anybody knows it.
+    const isNew = [a, b].some(({ schema }) => schema.row === null || schema.row.opened === null);
+    if (this.#world.options.style.startsWritable && isNew) return null;
     const second = this.#turnOf(a) < this.#turnOf(b) ? a : b;
     return { second, untilMs: this.#excusedUntilMs(second) };
   }
