@@ -2,6 +2,7 @@
 
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type LeaveParts, leave } from '../src/agent-leave.ts';
+import type { Renewal } from '../src/core/agents.ts';
 import type { Call } from '../src/core/call.ts';
 import { type Decision, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
@@ -109,7 +110,7 @@ function bound(store: Store): Store {
   });
 }
 
-function registers(name: string, reachesBoth = true, outcome = RENEWAL.outcome): Promise<void> {
+function registers(name: string, reachesBoth = true, outcome: Renewal['outcome'] = 'renewed'): Promise<void> {
   return aStore().putAgent(U, { name, reachesBoth, renewal: { ...RENEWAL, outcome } });
 }
 
