@@ -2,7 +2,7 @@
 // Comes from faults.mjs, which bundles it; runs.ts runs the trials, figures.ts sums them up.
 
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { cpus } from 'node:os';
+import { cpus, loadavg } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { serverProgram } from '../../src/sandbox/template.ts';
@@ -84,6 +84,8 @@ export async function main(args: readonly string[], root: string): Promise<numbe
     date: began.toISOString(),
     minutes: Math.round((Date.now() - began.getTime()) / 60_000),
     cores: cpus().length,
+    // Of the last five minutes, by our own two servers and by whoever else works here.
+    load: (loadavg()[1] ?? 0).toFixed(1),
     processor: cpus()[0]?.model ?? 'unknown',
     node: process.version,
     server: version,
@@ -114,8 +116,7 @@ async function commitOf(root: string): Promise<string> {
   try {
     // What is judged is the built file: it says itself what it was built from.
     return (
-      /MMM_BUILD|commit: "([0-9a-f]+(?:-dirty)?)"/.exec(await readFile(join(root, 'dist', 'mmm.js'), 'utf8'))?.[1] ??
-      'unknown'
+      /commit: "([0-9a-f]+(?:-dirty)?)"/.exec(await readFile(join(root, 'dist', 'mmm.js'), 'utf8'))?.[1] ?? 'unknown'
     );
   } catch {
     return 'unknown';

@@ -85,7 +85,7 @@ async function answerTo(question: Question): Promise<Replies[Ask['do']]> {
   }
 }
 
-function report({ fromMs }: { readonly fromMs: number }): Report {
+function report({ fromMs, aroundMs }: { readonly fromMs: number; readonly aroundMs: number | null }): Report {
   const { openings, second } = judge(answers);
   const since = answers.filter(({ outcome, askedMs }) => outcome === 'acknowledged' && askedMs > fromMs);
   const first = (host: string) => since.find((answer) => answer.host === host)?.answeredMs ?? null;
@@ -95,8 +95,19 @@ function report({ fromMs }: { readonly fromMs: number }): Report {
     firstMs: Object.fromEntries(hosts.map(({ name }) => [name, first(name)])),
     gapMs: gapMs(fromMs),
     acknowledged: register.size,
+    slowestMs: aroundMs === null ? 0 : slowestMs(openings.at(-1)?.host, aroundMs),
     counted,
   };
+}
+
+const AROUND_MS = 500;
+
+function slowestMs(host: string | undefined, aroundMs: number): number {
+  const times = answers
+    .filter((answer) => answer.host === host && answer.outcome === 'acknowledged')
+    .filter(({ answeredMs }) => Math.abs(answeredMs - aroundMs) < AROUND_MS)
+    .map(({ askedMs, answeredMs }) => answeredMs - askedMs);
+  return Math.max(0, ...times);
 }
 
 /** The longest time in which nobody was told of a write, also when it is not over yet. */

@@ -13,7 +13,7 @@ export interface Crowd {
   states(): Promise<Readonly<Record<string, HostState>>>;
   burst(host: string, writes: number): Promise<{ readonly fromId: number; readonly toId: number }>;
   count(host: string, fromId: number, toId: number): Promise<void>;
-  report(fromMs: number): Promise<Report>;
+  report(fromMs: number, aroundMs?: number | null): Promise<Report>;
   account(active: string, other: string): Promise<Account>;
   close(): Promise<void>;
 }
@@ -48,7 +48,7 @@ export async function startCrowd({ dir, within, hosts }: CrowdOptions): Promise<
     states: () => questions({ do: 'states' }),
     burst: (host, writes) => questions({ do: 'burst', host, writes }),
     count: (host, fromId, toId) => questions({ do: 'count', host, fromId, toId }),
-    report: (fromMs) => questions({ do: 'report', fromMs }),
+    report: (fromMs, aroundMs = null) => questions({ do: 'report', fromMs, aroundMs }),
     account: (active, other) => questions({ do: 'account', active, other }),
     close: async () => {
       if (child.exitCode !== null || child.signalCode !== null) return;

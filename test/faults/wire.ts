@@ -25,7 +25,7 @@ export type Ask =
   | { readonly do: 'burst'; readonly host: string; readonly writes: number }
   /** At the host's next acknowledged write: how many of these numbers does it hold? */
   | { readonly do: 'count'; readonly host: string; readonly fromId: number; readonly toId: number }
-  | { readonly do: 'report'; readonly fromMs: number }
+  | { readonly do: 'report'; readonly fromMs: number; readonly aroundMs: number | null }
   /** Where the acknowledged writes are. */
   | { readonly do: 'account'; readonly active: string; readonly other: string };
 
@@ -48,6 +48,8 @@ export interface Report {
   /** The longest time in which nobody was told of a write. */
   readonly gapMs: number;
   readonly acknowledged: number;
+  /** How long the slowest acknowledged write of the host that was opened last took, about that moment: what this machine has to spare. */
+  readonly slowestMs: number;
   readonly counted: number | null;
 }
 
