@@ -240,11 +240,12 @@ export class SimHost {
     this.replica.source.replica.poke();
   }
 
-  setReadOnly(readOnly: boolean): void {
+  /** `byHand`: an operator does it, so nobody answers for what an opening promises. */
+  setReadOnly(readOnly: boolean, byHand = false): void {
     if (this.readOnly === readOnly) return;
     this.readOnly = readOnly;
     this.#parts.tell(readOnly ? 'is closed' : 'is open');
-    if (!readOnly) this.#parts.onOpen();
+    if (!readOnly && !byHand) this.#parts.onOpen();
     this.#parts.onChange();
   }
 
