@@ -94,12 +94,10 @@ async function guarded(
   const { store, uniqsign, clock } = parts;
   switch (step.do) {
     case 'install':
-      return await install(fence);
+      return await briefly(parts, orders, { host: step.host, ms: 2 * briefMs(orders) }, install(fence));
     case 'claim': {
       const claim = call(fence, { do: 'claim', epoch: orders.epoch, unfenced: step.unfenced });
-      if (step.host === orders.roles.active) return await claim;
-      // The active's lease runs meanwhile, and must be granted by this decision before it is over.
-      return (await within(clock, claim, briefMs(orders))) ?? { kind: 'not-done', why: 'it did not answer in time' };
+      return await briefly(parts, orders, { host: step.host, ms: briefMs(orders) }, claim);
     }
     case 'rearm': {
       const applied = await call(fence, { do: 'claim', epoch: orders.epoch, unfenced: null });
@@ -119,6 +117,17 @@ async function guarded(
     default:
       return step satisfies never;
   }
+}
+
+/** The active's lease runs while something is done to the passive, and it must be granted by this decision before that is over. */
+async function briefly(
+  { clock }: HandsParts,
+  { roles }: Orders,
+  { host, ms }: { host: Host; ms: number },
+  applied: Promise<Applied>,
+): Promise<Applied> {
+  if (host === roles.active) return await applied;
+  return (await within(clock, applied, ms)) ?? { kind: 'not-done', why: 'it did not answer in time' };
 }
 
 async function install(fence: Fence): Promise<Applied> {

@@ -100,7 +100,7 @@ interface Remembered {
   readonly restarted: ReadonlySet<Host>;
   readonly ioStoppedHere: ReadonlySet<Host>;
   readonly accountsStuck: readonly Host[];
-  /** Those that did not take a claim just now. */
+  /** Those that did not take a claim, or their row, just now. */
   readonly claimsStuck: readonly Host[];
 }
 

@@ -22,6 +22,7 @@ import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.t
 import type { Board } from './core/decision.ts';
 import { wasOpenedInThisLife } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
+import type { HostRow } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
@@ -77,6 +78,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const healedAtMs = new Map<string, number>();
   const accountsStuckAtMs = new Map<Host, number>();
   const claimsStuckAtMs = new Map<Host, number>();
+  const installsStuckAtMs = new Map<Host, number>();
   const lately = (stuckAtMs: ReadonlyMap<Host, number>) =>
     [...stuckAtMs].flatMap(([host, atMs]) => (clock.monotonic() - atMs < STUCK_GAP_MS ? [host] : []));
   let work = newWork('');
@@ -102,6 +104,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     await telling.merged(found.board, roles, active.evidence, passive.evidence);
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
+      if (rowOf(passive.evidence) !== null) installsStuckAtMs.delete(roles.passive);
       if (orders !== null) noteClaim(work, orders, active.evidence, clock.monotonic());
       noteLoss(work, active.evidence, passive.evidence);
       const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
@@ -109,7 +112,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         restarted: looks.restarted,
         ioStoppedHere: looks.ioStoppedHere,
         accountsStuck: lately(accountsStuckAtMs),
-        claimsStuck: lately(claimsStuckAtMs),
+        claimsStuck: [...lately(claimsStuckAtMs), ...lately(installsStuckAtMs)],
       });
       const next = nextStep(situation);
       if (next.kind !== 'step') {
@@ -187,10 +190,11 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         else accountsStuckAtMs.set(step.host, clock.monotonic());
         continue;
       }
-      if (step.do === 'claim' && step.host === roles.passive) {
-        if (applied.kind === 'done') claimsStuckAtMs.delete(step.host);
+      if ((step.do === 'claim' || step.do === 'install') && step.host === roles.passive) {
+        const stuckAtMs = step.do === 'claim' ? claimsStuckAtMs : installsStuckAtMs;
+        if (applied.kind === 'done') stuckAtMs.delete(step.host);
         else if (!isRefused(applied)) {
-          claimsStuckAtMs.set(step.host, clock.monotonic());
+          stuckAtMs.set(step.host, clock.monotonic());
           // Its lease runs, and nobody renews it under the decision that it was claimed for.
           if (situation.incumbent || isOpen(active.evidence)) continue;
         }
@@ -322,6 +326,10 @@ const FOR_NOW: ReadonlySet<string | undefined> = new Set([
 
 function isForNow(applied: Applied): boolean {
   return applied.kind === 'not-done' && FOR_NOW.has(applied.code);
+}
+
+function rowOf(evidence: Evidence): HostRow | null {
+  return evidence.kind === 'answered' ? evidence.facts.row : null;
 }
 
 function isRefused(applied: Applied): boolean {

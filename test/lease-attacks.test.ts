@@ -342,6 +342,21 @@ describe('a passive that cannot take a claim', () => {
     await round;
   });
 
+  test.each([false, true])(
+    'without a row that cannot be put there does not hold up the active (restarted: %s)',
+    async (restarted) => {
+      const { a, b, commit, run, store } = await hindered(null);
+      b.fenced.row = null;
+      if (restarted) a.restart(2_000, true);
+      a.fenced.replicates = false;
+      await commit(8, PRIMARY);
+      await run(2);
+      expect([a.fenced.readOnly, a.fenced.row?.opened?.number]).toEqual([false, 8]);
+      expect((await store.board(U)).announced).toEqual(rolesWith(PAIR, PRIMARY));
+      expect((await store.board(U)).report?.epoch.number).toBe(8);
+    },
+  );
+
   test('does not keep the active closed that came back', async () => {
     const { a, commit, run } = await hindered(() => failure('silent'));
     a.restart(2_000, true);

@@ -24,7 +24,7 @@ export interface Guard {
   readonly passiveArmed: boolean;
   /** Nothing runs at the passive-to-be: refused, the connections broke, and it is known to come up read only [F19]. */
   readonly passiveDown: boolean;
-  /** The passive did not take a claim just now (a full disk, a freeze): an active that took writes last does not wait for it. */
+  /** The passive did not take a claim, or its row, just now (a full disk, a freeze): an active that took writes last does not wait for it. */
   readonly passiveStuck: boolean;
   /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
   readonly claimedForMs: number | null;

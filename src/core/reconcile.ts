@@ -157,7 +157,7 @@ function whyUnguarded({ roles, active, passive }: Situation): Next | null {
 }
 
 /** What must be so before anything is done to a guarded pair: both rows are there, and neither knows a higher decision. */
-function prepare({ roles, active, passive }: Situation, { epoch, stranger }: Guard): Next | null {
+function prepare({ roles, active, passive }: Situation, { epoch, stranger, passiveStuck }: Guard): Next | null {
   // Neither opened nor closed: what it holds, nobody knows.
   if (stranger !== null) return hold(stranger);
   for (const [host, seen] of [
@@ -166,7 +166,11 @@ function prepare({ roles, active, passive }: Situation, { epoch, stranger }: Gua
   ] as const) {
     if (seen.kind !== 'answered') continue;
     const { row } = seen.facts;
-    if (row === null) return step({ do: 'install', host }, `${host} has no row of mmm`);
+    if (row === null) {
+      // Where it cannot be put there the active goes on alone; a change of roles still ends at the claim.
+      if (host === roles.passive && passiveStuck) continue;
+      return step({ do: 'install', host }, `${host} has no row of mmm`);
+    }
     if (knowsHigher(row, epoch)) {
       return hold(
         `${host} knows decision ${row.epoch?.number ?? 0}, so decision ${epoch.number} is not obeyed any more`,
