@@ -230,6 +230,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       atMs: clock.wall(),
       terms: { ...NO_TERMS, ...pastOf(active, kind), ...terms, lease: permission.lease },
       unfenced: permission.unfenced,
+      ...(view.behind ? { anew: true } : {}),
     };
     const outcome = await store.commitRoles(pair.uniqsign, decision, board.epoch, parts.policy);
     if (outcome.kind === 'conflict') {

@@ -16,6 +16,8 @@ export interface Decision {
   readonly terms: Terms;
   /** What becomes of the board's flag in the same step; null: it stays. */
   readonly unfenced: boolean | null;
+  /** The board was emptied or restored: what it says of the last writer is void, and is gone in the same step. */
+  readonly anew?: true;
 }
 
 /** What a decision says beside its roles. What is past is carried on by decisions that keep the active. */

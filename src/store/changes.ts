@@ -66,7 +66,7 @@ export function changesOf(topic: string, uniqsign: string) {
 
     /** `guard`: what the epoch key must hold. */
     commit: ({ decision, policy, guard }: { decision: Decision; policy: Policy; guard: Fields }): Change => {
-      const { unfenced, terms, roles } = decision;
+      const { unfenced, terms, roles, anew } = decision;
       const announced = terms.lease === null ? announcement(roles) : { writes: [], messages: [] };
       return {
         guard: { key: keys.epoch, fields: guard },
@@ -76,6 +76,7 @@ export function changesOf(topic: string, uniqsign: string) {
           text(keys.topic, topic),
           ...(unfenced === null ? [] : [text(keys.unfenced, encodeUnfenced(unfenced))]),
           ...announced.writes,
+          ...(anew === true ? [absent(keys.opened)] : []),
           absent(keys.report),
           absent(keys.request),
         ],

@@ -113,6 +113,15 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
         expect(await bench.hash(`${KEY}-master`)).toEqual({ host: SECONDARY });
       });
 
+      test('for a board that is written anew takes away what an older one says of the last writer', async () => {
+        await store.commitRoles(U, guarded(1), null, LEASE);
+        expect(await store.putOpened(U, decision(1).epoch, PRIMARY)).toBe(true);
+        await store.commitRoles(U, guarded(2), decision(1).epoch, LEASE);
+        expect((await store.board(U)).opened).toBe(PRIMARY);
+        await store.commitRoles(U, { ...guarded(3), anew: true }, decision(2).epoch, LEASE);
+        expect((await store.board(U)).opened).toBeNull();
+      });
+
       test('of an older mmm, without the new fields, is not guarded, and its policy is none', async () => {
         await bench.putHash(`${KEY}-epoch`, {
           number: '7',
