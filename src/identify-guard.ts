@@ -135,7 +135,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
         const why = kind === 'switchover' && facts !== null ? unarmed(to, facts, lease) : null;
         return [strangers.get(to) ?? null, why].filter((text) => text !== null);
       },
-      alarms: [...strangers.values(), ...(tooFew === null ? [] : [tooFew])],
+      alarms: [...strangers.values(), tooFew, whyNoSuccessor(board, observations)].filter((text) => text !== null),
     };
   }
 
@@ -184,6 +184,14 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       nowMs: clock.monotonic(),
     });
   }
+}
+
+/** While the active lives only this tells that nobody could take its place. */
+function whyNoSuccessor({ roles, terms }: Board, { primary, secondary }: Seen['observations']): string | null {
+  const passive = [primary, secondary].find((seen) => seen?.host === roles?.passive);
+  if (passive?.evidence.kind !== 'answered') return null;
+  const why = unarmed(passive.host, passive.evidence.facts, terms.lease);
+  return why === null ? null : `NO FAILOVER IS POSSIBLE: ${why} (event_scheduler=ON in its my.cnf?)`;
 }
 
 function strangersAmong(observations: readonly (Observation | null)[], { lives }: Board): ReadonlyMap<Host, string> {

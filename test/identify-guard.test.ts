@@ -284,6 +284,21 @@ describe('the lease of a pair', () => {
     expect(brief(await world.boardNow())).toEqual([4, SECONDARY, 'endless', true]);
   });
 
+  test('cannot be given to a passive whose EVENT does not tick any more, and somebody is told before the active dies', async () => {
+    const world = aWorld();
+    await world.armed();
+    const alarms = () => world.log.lines.filter((line) => line.includes('NO FAILOVER IS POSSIBLE'));
+    expect(alarms()).toEqual([]);
+    world.b.row = world.b.row === null ? null : { ...world.b.row, armed: false };
+    await world.run(3);
+    expect(alarms()).toHaveLength(1);
+    expect(alarms()[0]).toContain(`the EVENT of ${SECONDARY} does not tick`);
+    expect(brief(await world.boardNow())).toEqual([2, PRIMARY, 'finite', false]);
+    world.b.row = world.b.row === null ? null : { ...world.b.row, armed: true };
+    await world.run(1);
+    expect(alarms().at(-1)).toContain('over: ');
+  });
+
   test('is given up with fencing=none, and disarmed and armed anew when its length changes', async () => {
     const world = aWorld();
     await world.armed();
