@@ -10,6 +10,8 @@ export interface TcpProxy {
   /** IP:PORT. */
   readonly host: string;
   become(mode: ProxyMode): Promise<void>;
+  /** From now on another server is behind this address; who is connected must connect anew. */
+  lead(to: { readonly port: number }): void;
   /** Falls silent for connections of this MySQL account alone; null: for nobody. */
   ignore(user: string | null): void;
   close(): Promise<void>;
@@ -22,8 +24,9 @@ interface Line {
   greeting: string;
 }
 
-export async function startProxy(target: { readonly port: number }): Promise<TcpProxy> {
+export async function startProxy(behind: { readonly port: number }): Promise<TcpProxy> {
   const lines = new Set<Line>();
+  let target = behind;
   let mode: ProxyMode = 'passes';
   let ignored: string | null = null;
   const isSilent = ({ greeting }: Line) => mode === 'silent' || (ignored !== null && greeting.includes(ignored));
@@ -58,6 +61,10 @@ export async function startProxy(target: { readonly port: number }): Promise<Tcp
       } else if (!wasListening) {
         await listen(listener, port);
       }
+    },
+    lead: (to) => {
+      target = to;
+      for (const { client } of lines) client.resetAndDestroy();
     },
     ignore: (user) => {
       ignored = user;
