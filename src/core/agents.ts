@@ -30,3 +30,6 @@ export function keepsLeases({ reachesBoth, renewal }: AgentRecord): boolean {
 
 /** How long a record stays on the board. */
 export const AGENT_TTL_MS = 10_000;
+
+/** One that was not written anew for so long is of an agent that hangs or was killed: whoever takes his leave does not count on it. */
+export const AGENT_LATE_MS = 4_000;

@@ -2,7 +2,7 @@
 // Comes from commands/; wire.ts and its neighbours say what stands where, scripts.ts what happens in one step, link.ts keeps the connections.
 
 import type { Redis } from 'ioredis';
-import { AGENT_TTL_MS, type AgentRecord } from '../core/agents.ts';
+import { AGENT_LATE_MS, AGENT_TTL_MS, type AgentRecord } from '../core/agents.ts';
 import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { MmmError } from '../core/errors.ts';
@@ -212,7 +212,8 @@ class RedisStore implements Store {
     const { agents, agent } = keysOf(uniqsign);
     const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
     const { keys, args } = scripted(change);
-    const answer = await this.#eval(LEAVE, [agents, agent(name), ...keys], [name, agent(''), KEEPS_LEASES, ...args]);
+    const counting = [KEEPS_LEASES, String(AGENT_TTL_MS - AGENT_LATE_MS)];
+    const answer = await this.#eval(LEAVE, [agents, agent(name), ...keys], [name, agent(''), ...counting, ...args]);
     if (answer === 2) return 'others';
     return answer === 1 ? 'last' : 'conflict';
   }

@@ -139,13 +139,13 @@ return answer
 
 /**
  * Goes, and does what the last one must. KEYS: the names of those that are there, one's own record, then as TRANSACT. ARGV: one's name,
- * what every record's key begins with, what the record of one that counts begins with, then as TRANSACT. Answers 2 when somebody else
- * counts; else as TRANSACT. One's own record is gone in each case.
+ * what every record's key begins with, what the record of one that counts begins with, for how many ms it still lasts at least, then as
+ * TRANSACT. Answers 2 when somebody else counts; else as TRANSACT. One's own record is gone in each case.
  */
 export const LEAVE = `${PRELUDE}${CHANGE}
 local wrong = wrongType(KEYS[1], 'set') or wrongType(KEYS[2], 'string')
 if wrong then return wrong end
-local name, prefix, counts = take(), take(), take()
+local name, prefix, counts, least = take(), take(), take(), tonumber(take())
 local change
 change, wrong = readChange(3)
 if wrong then return wrong end
@@ -154,7 +154,8 @@ for _, known in ipairs(redis.call('SMEMBERS', KEYS[1])) do
   wrong = wrongType(prefix .. known, 'string')
   if wrong then return wrong end
   local record = known ~= name and redis.call('GET', prefix .. known)
-  if record and string.sub(record, 1, #counts) == counts then others = true end
+  local isLate = record and redis.call('PTTL', prefix .. known) < least
+  if record and not isLate and string.sub(record, 1, #counts) == counts then others = true end
 end
 redis.call('SREM', KEYS[1], name)
 redis.call('DEL', KEYS[2])

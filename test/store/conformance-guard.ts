@@ -287,6 +287,14 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
         ],
         ['has run out', async () => void (await bench.forget(`${KEY}-agent-db2`))],
         [
+          'was not written for some seconds',
+          async () => {
+            const record = (await bench.string(`${KEY}-agent-db2`)) ?? '';
+            await bench.forget(`${KEY}-agent-db2`);
+            await bench.putString(`${KEY}-agent-db2`, record);
+          },
+        ],
+        [
           'is garbage',
           async () => {
             await bench.forget(`${KEY}-agent-db2`);

@@ -1,7 +1,7 @@
 // The board in memory: one MemoryBoard stands for a Redis, each store on it for a process. It goes through the wire files like the real one,
 // so that garbage and what Perl writes can be put into it as text.
 
-import { AGENT_TTL_MS, type AgentRecord } from '../../src/core/agents.ts';
+import { AGENT_LATE_MS, AGENT_TTL_MS, type AgentRecord } from '../../src/core/agents.ts';
 import type { Decision, Life, Policy, Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
@@ -270,7 +270,10 @@ class MemoryStore implements Store {
     const { agents, agent } = keysOf(uniqsign);
     board.sets.get(agents)?.delete(name);
     board.forget(agent(name));
-    if ([...this.#present(uniqsign).values()].some((record) => record.startsWith(KEEPS_LEASES))) return 'others';
+    const leastMs = AGENT_TTL_MS - AGENT_LATE_MS;
+    const counts = ([other, record]: readonly [string, string]) =>
+      record.startsWith(KEEPS_LEASES) && board.ttlMs(agent(other)) >= leastMs;
+    if ([...this.#present(uniqsign)].some(counts)) return 'others';
     const change = this.#changes(uniqsign).commit({ decision, policy, guard: encodeEpochGuard(expected) });
     return board.transact(change) ? 'last' : 'conflict';
   }
