@@ -4,6 +4,7 @@
 
 import type { Look } from './agent-looks.ts';
 import type { Call, Called, NotDoneWhy } from './core/call.ts';
+import { bearsWitness } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
 import type { HostRow } from './core/host-row.ts';
 import { witnessOf } from './core/lease.ts';
@@ -158,11 +159,9 @@ async function grant(
     passive.evidence.kind === 'answered'
       ? await within(clock, fenceFor(orders.roles.passive).look(), briefMs(orders))
       : null;
-  const witness = witnessOf({
-    epoch: orders.epoch,
-    other: asked?.kind === 'row' ? asked.row : null,
-    board: asked?.kind === 'row' ? null : ((await store.findPair(uniqsign))?.board.epoch ?? null),
-  });
+  const other = asked?.kind === 'row' && bearsWitness(asked.row, orders.roles) ? asked.row : null;
+  const board = other === null ? ((await store.findPair(uniqsign))?.board.epoch ?? null) : null;
+  const witness = witnessOf({ epoch: orders.epoch, other, board });
   if (!witness.agrees) return { kind: 'not-done', why: witness.why };
   const applied = await call(fence, {
     do: 'open',

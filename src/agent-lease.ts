@@ -8,7 +8,7 @@ import type { AgentRecord, Renewal } from './core/agents.ts';
 import type { Called } from './core/call.ts';
 import type { Board } from './core/decision.ts';
 import { type ErrorCode, MmmError } from './core/errors.ts';
-import { isOfAnotherPair } from './core/guard.ts';
+import { bearsWitness } from './core/guard.ts';
 import { isArmed } from './core/host-row.ts';
 import { grantableMs, keepingIntervalMs, lifeAfter, openedUnder, type Witness, witnessOf } from './core/lease.ts';
 import type { Log } from './core/log.ts';
@@ -160,17 +160,18 @@ export class LeaseKeeper {
     // A host that was silent a moment ago is asked, but not waited for.
     const shortMs = this.#looks.isSilent(other) ? 0 : leaseMs / 6;
     const asked = this.#looks.begin(other);
+    const byRow = (seen: typeof answer) =>
+      seen?.kind === 'row' && bearsWitness(seen.row, this.#known.roles)
+        ? witnessOf({ epoch, other: seen.row, board: null })
+        : null;
     let answer = await this.#looks.wait(other, asked, shortMs);
-    if (answer?.kind === 'row') {
-      const byRow = witnessOf({ epoch, other: answer.row, board: null });
-      // What a server knows of the pair that it served in before is no higher decision about this one.
-      if (byRow.agrees || !isOfAnotherPair(answer.row, this.#known.roles)) return byRow;
-    }
+    const first = byRow(answer);
+    if (first !== null) return first;
     const board = await within(this.#parts.clock, this.#board, leaseMs / 6);
     const byBoard = witnessOf({ epoch, other: null, board: board?.epoch ?? null });
     if (byBoard.agrees || answer !== null) return byBoard;
     answer = await this.#looks.wait(other, asked, leaseMs / 6);
-    return answer?.kind === 'row' ? witnessOf({ epoch, other: answer.row, board: null }) : byBoard;
+    return byRow(answer) ?? byBoard;
   }
 
   /** Nobody was found open: that is a failure when somebody should be, and nothing else is known of him. */

@@ -5,7 +5,7 @@ import type { Orders } from './agent-hands.ts';
 import type { Work } from './agent-telling.ts';
 import { FRESH_MS } from './core/death.ts';
 import type { Board } from './core/decision.ts';
-import { type Guard, isClaimed, lastOpened, wasOpenedUnder } from './core/guard.ts';
+import { type Guard, isClaimed, isOfAnotherPair, lastOpened, wasOpenedUnder } from './core/guard.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
@@ -33,6 +33,13 @@ export function noteClaim(work: Work, { epoch }: Orders, active: Evidence, nowMs
   else if (work.claimed?.startedSec !== boot.startedSec) work.claimed = { atMs: nowMs, startedSec: boot.startedSec };
 }
 
+/** A number of another pair means nothing here. */
+export function noteNumber(numbers: Map<Host, number>, roles: Roles, host: Host, seen: Evidence): void {
+  const row = seen.kind === 'answered' ? seen.facts.row : null;
+  if (row !== null && row.epoch !== null && !isOfAnotherPair(row, roles)) numbers.set(host, row.epoch.number);
+  else if (seen.kind === 'answered') numbers.delete(host);
+}
+
 /**
  * Whether the I/O thread of the host that is to be opened lost its connection to the other one [F19]. Later a drain stops it; one that was stopped
  * before (a backup) tells nothing.
@@ -52,6 +59,7 @@ function guardOf(
     passive,
     passiveBroke,
     passiveStuck,
+    passiveKnew,
     lastOpened: last,
     nowMs,
   }: {
@@ -59,6 +67,7 @@ function guardOf(
     passive: Evidence;
     passiveBroke: boolean;
     passiveStuck: boolean;
+    passiveKnew: number | null;
     lastOpened: Host | null;
     nowMs: number;
   },
@@ -80,10 +89,15 @@ function guardOf(
     passiveStuck,
     claimedForMs: work.claimed === null ? null : nowMs - work.claimed.atMs,
     lastOpened: last,
-    stranger:
-      active.kind === 'answered' ? whyStranger(roles.active, active.facts.boot, board.lives.get(roles.active)) : null,
+    stranger: strangerAt(roles.active, active, board),
+    passiveStranger: strangerAt(roles.passive, passive, board),
+    passiveKnew: passive.kind === 'answered' ? null : passiveKnew,
     hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
   };
+}
+
+function strangerAt(host: Host, seen: Evidence, { lives }: Board): string | null {
+  return seen.kind === 'answered' ? whyStranger(host, seen.facts.boot, lives.get(host)) : null;
 }
 
 interface SituationParts {
@@ -102,6 +116,8 @@ interface Remembered {
   readonly accountsStuck: readonly Host[];
   /** Those that did not take a claim, or their row, just now. */
   readonly claimsStuck: readonly Host[];
+  /** The decision that each host's row named when it was seen last. */
+  readonly rowNumbers: ReadonlyMap<Host, number>;
 }
 
 /** Who was seen to take writes under this decision, and since when nobody does. */
@@ -137,7 +153,7 @@ export async function situationOf(
   work: Work,
   active: Evidence,
   passive: Evidence,
-  { orders, restarted, ioStoppedHere, accountsStuck, claimsStuck }: Remembered,
+  { orders, restarted, ioStoppedHere, accountsStuck, claimsStuck, rowNumbers }: Remembered,
 ): Promise<Situation> {
   const { board, policy } = found;
   // The rows know best who wrote last; the board stands in for a host that does not answer.
@@ -168,7 +184,7 @@ export async function situationOf(
     passiveRestarted: restarted.has(roles.passive),
     policy,
     force: board.terms.force,
-    tooLate: board.terms.backAtMs !== null && clock.wall() >= board.terms.backAtMs,
+    tooLate: isTooLate(board, roles, orders, active, clock.wall()),
     progress: {
       receivedBefore: work.receivedBefore,
       drainingSec: seconds(work.drainSinceMs),
@@ -183,10 +199,23 @@ export async function situationOf(
             passive,
             passiveBroke: serverFor(roles.passive).connectionBroke,
             passiveStuck: claimsStuck.includes(roles.passive),
+            passiveKnew: rowNumbers.get(roles.passive) ?? null,
             lastOpened: byRows ?? board.opened,
             nowMs,
           }),
   };
+}
+
+/** The operator's deadline is for the change that was asked for: once it was done, whatever befalls the host later is another matter. */
+function isTooLate(
+  { terms, opened }: Board,
+  { active }: Roles,
+  orders: Orders | null,
+  seen: Evidence,
+  nowMs: number,
+): boolean {
+  if (terms.backAtMs === null || nowMs < terms.backAtMs || opened === active) return false;
+  return orders === null || seen.kind !== 'answered' || !wasOpenedUnder(seen.facts.row, orders.epoch);
 }
 
 /** The monitors call the host unreachable, and lately: only then may it be passed over unfenced. */

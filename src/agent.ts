@@ -12,6 +12,7 @@ import {
   isRestless,
   noteClaim,
   noteLoss,
+  noteNumber,
   noteWriter,
   OPENING_EVIDENCE_MS,
   ordersOf,
@@ -28,7 +29,7 @@ import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
 import { nextStep } from './core/reconcile.ts';
 import type { Applied, Step } from './core/step.ts';
-import { lifeOfNewMember } from './core/stranger.ts';
+import { lifeOfNewMember, whyStranger } from './core/stranger.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
@@ -78,6 +79,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   const healedAtMs = new Map<string, number>();
   const accountsStuckAtMs = new Map<Host, number>();
   const claimsStuckAtMs = new Map<Host, number>();
+  /** What each row named last, for the day when its server is silent and the board goes back. */
+  const rowNumbers = new Map<Host, number>();
   const installsStuckAtMs = new Map<Host, number>();
   const lately = (stuckAtMs: ReadonlyMap<Host, number>) =>
     [...stuckAtMs].flatMap(([host, atMs]) => (clock.monotonic() - atMs < STUCK_GAP_MS ? [host] : []));
@@ -105,13 +108,17 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
       if (rowOf(passive.evidence) !== null) installsStuckAtMs.delete(roles.passive);
-      if (orders !== null) noteClaim(work, orders, active.evidence, clock.monotonic());
+      if (orders !== null) {
+        noteClaim(work, orders, active.evidence, clock.monotonic());
+        for (const { host, evidence } of [active, passive]) noteNumber(rowNumbers, roles, host, evidence);
+      }
       noteLoss(work, active.evidence, passive.evidence);
       const situation = await situationOf(parts, found, roles, work, active.evidence, passive.evidence, {
         orders,
         restarted: looks.restarted,
         ioStoppedHere: looks.ioStoppedHere,
         accountsStuck: lately(accountsStuckAtMs),
+        rowNumbers,
         claimsStuck: [...lately(claimsStuckAtMs), ...lately(installsStuckAtMs)],
       });
       const next = nextStep(situation);
@@ -270,6 +277,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
 
   /** Its my.cnf lets it start writable, or somebody opened it: once we have closed it, nobody could tell. */
   async function noteWritable({ epoch }: Orders, host: Host, { boot }: Facts): Promise<void> {
+    const known = (await store.board(uniqsign)).lives.get(host);
+    // It is closed as anybody else, and stays a stranger.
+    if (whyStranger(host, boot, known) !== null) return;
     await store.putLife(uniqsign, epoch, host, { ...boot, cameUpReadOnly: false, armed: false });
   }
 

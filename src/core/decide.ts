@@ -171,7 +171,8 @@ function followRules(scene: Scene, { active }: Roles, hosts: ByHost<Known>): Dec
   if (found.winner === active) {
     return keep(scene, [`${active} stays active`, ...found.why]);
   }
-  if (from.verdict !== 'answers' || to.verdict !== 'answers') {
+  // What another server holds behind the active's address is nobody's loss: the member that we knew is gone.
+  if (from.verdict !== 'answers' || to.verdict !== 'answers' || strangersOf(scene).has(from.host)) {
     return confirm(scene, active, found.winner, found.why);
   }
   const held = whyHeld({ from, to, failed, lease: guarded?.lease ?? null, nowMs });

@@ -32,6 +32,10 @@ export interface Guard {
   readonly lastOpened: Host | null;
   /** Why the active is not the server that the pair knew behind its address; null: it is, or nobody can tell. */
   readonly stranger: string | null;
+  /** The same of the passive: the one that we knew may take writes elsewhere. */
+  readonly passiveStranger: string | null;
+  /** The decision that the passive knew when this agent saw its row last; null: it answers, or was never seen. */
+  readonly passiveKnew: number | null;
   readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
 }
 
@@ -60,6 +64,11 @@ export function wasOpenedInThisLife(row: HostRow | null, boot: Boot): boolean {
 export function isOfAnotherPair(row: HostRow | null, { active, passive }: Roles): boolean {
   const known = row?.epoch?.active;
   return known !== undefined && known !== active && known !== passive;
+}
+
+/** Whether the row can know of a higher decision of this pair: one that was never claimed, or by another pair, says nothing. */
+export function bearsWitness(row: HostRow, roles: Roles): boolean {
+  return row.epoch !== null && !isOfAnotherPair(row, roles);
 }
 
 /** Of two hosts the one that took writes last, by their rows; null: nobody was ever opened by us, or the rows do not say. */

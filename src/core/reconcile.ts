@@ -120,6 +120,12 @@ function plan(situation: Situation): Next {
     return hold(`the active ${roles.active} cannot be reached (${active.message}); ${roles.passive} is left as it is`);
   }
   if (!active.facts.readOnly) return keepOpen(situation, active.facts);
+  if (guard !== null && guard.passiveStranger !== null && passive.kind === 'answered' && passive.facts.readOnly) {
+    // What it holds says nothing of the server that we knew, which may take writes elsewhere.
+    return situation.incumbent
+      ? openAgain(situation, active.facts)
+      : passOver(situation, guard, active.facts, guard.passiveStranger);
+  }
   if (passive.kind === 'answered') {
     return passive.facts.readOnly
       ? openBesideClosed(situation, active.facts, passive.facts)
@@ -157,9 +163,16 @@ function whyUnguarded({ roles, active, passive }: Situation): Next | null {
 }
 
 /** What must be so before anything is done to a guarded pair: both rows are there, and neither knows a higher decision. */
-function prepare({ roles, active, passive }: Situation, { epoch, stranger, passiveStuck }: Guard): Next | null {
+function prepare({ roles, active, passive, force }: Situation, guard: Guard): Next | null {
+  const { epoch, stranger, passiveStuck, passiveKnew } = guard;
   // Neither opened nor closed: what it holds, nobody knows.
   if (stranger !== null) return hold(stranger);
+  if (passiveKnew !== null && passiveKnew > epoch.number && !force) {
+    // The board went back, and identify has not seen it yet, or cannot.
+    return hold(
+      `${roles.passive} knew decision ${passiveKnew} when it was last seen, so decision ${epoch.number} is not obeyed any more`,
+    );
+  }
   for (const [host, seen] of [
     [roles.active, active],
     [roles.passive, passive],
@@ -200,7 +213,7 @@ function passOver(situation: Situation, guard: Guard, active: Facts, silence: st
       return goOn(found.why);
     case 'promote':
       // Silent to this agent alone: it may be taking writes, and another agent may reach it.
-      return passiveGone
+      return passiveGone || guard.passiveStranger !== null
         ? goOn(found.why)
         : hold(
             `${roles.passive} does not answer this agent (${silence}), but the monitors do not call it unreachable; ${roles.active} is not opened`,
@@ -229,6 +242,8 @@ function keepOpen(situation: Situation, active: Facts): Next {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
   }
   if (passive.kind !== 'answered') return atRest(situation);
+  // Neither claimed nor replicated from, until an operator says that it is the member now.
+  if (guard !== null && guard.passiveStranger !== null) return atRest(situation);
   const flags = guard === null ? null : clearFlags(situation, guard, active, passive.facts);
   if (flags !== null) return flags;
   if (opens(passive.facts) && !accountsStuck.includes(roles.passive)) {

@@ -294,11 +294,12 @@ describe('another server behind the address of a member', () => {
     expect(decided).toMatchObject({ kind: 'keep', roles: { active: PRIMARY } });
   });
 
-  test('loses it when it is closed and the other host could take over without a loss', () => {
+  test('loses it when it is closed, like a host that is gone: what the stranger holds is nobody’s loss', () => {
     const decided = answer({ ...PASSIVE, connections: 0 }, PASSIVE, is(PRIMARY), { state: confirmed() });
     expect(decided).toMatchObject({ kind: 'change', roles: { active: SECONDARY } });
-    const broken = { ...PASSIVE, replicationOk: false, sql: 'No' } as const;
-    expect(answer(PASSIVE, broken, is(PRIMARY), { state: confirmed() }).kind).toBe('keep');
+    const lost = { ...PASSIVE, replicationOk: false, io: 'Connecting' } as const;
+    expect(answer(PASSIVE, lost, is(PRIMARY), { state: confirmed() }).kind).toBe('change');
+    expect(answer(PASSIVE, lost, {}, { state: confirmed() }).kind).toBe('keep');
   });
 
   test('as the passive leaves nobody to fail over to', () => {

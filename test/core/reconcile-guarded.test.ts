@@ -77,6 +77,8 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     claimedForMs: null,
     lastOpened: A,
     stranger: null,
+    passiveStranger: null,
+    passiveKnew: null,
     hook: 'none',
     ...changes,
   };
@@ -192,6 +194,40 @@ it('leaves another server behind the address of the active alone', () => {
     expect(brief(nextStep(scene))).toBe('held');
     expect(said(nextStep(scene))).toBe('another server');
   }
+});
+
+describe('another server behind the address of the passive', () => {
+  const passive = hostA({ epoch: null, opened: null, lease: { kind: 'none' } }, { readOnly: true });
+  const stranger = { passiveStranger: 'it is another server', lastOpened: A };
+
+  it('says nothing of the one that we knew: that one is waited for like a silent one', () => {
+    expect(brief(nextStep(situation({ passive }, stranger)))).toBe('claim B');
+    const known = { active: hostB(claimed), passive };
+    expect(brief(nextStep(situation(known, { ...stranger, claimedForMs: 4_229 })))).toBe('await-lease A');
+    expect(brief(nextStep(situation(known, { ...stranger, claimedForMs: 4_230 })))).toBe('stop-io B');
+    const unarmed = { ...stranger, claimedForMs: 60_000, passiveArmed: false };
+    expect(brief(nextStep(situation(known, unarmed)))).toBe('held');
+    expect(brief(nextStep(situation({ ...known, passiveGone: false }, { ...unarmed, onUnreachable: 'promote' })))).toBe(
+      'stop-io B',
+    );
+  });
+
+  it('is closed when it takes writes, and else neither claimed nor replicated from', () => {
+    const writable = hostA({ epoch: null, opened: null, lease: { kind: 'none' } });
+    expect(brief(nextStep(situation({ active: hostB(claimed), passive: writable }, stranger)))).toBe('close A');
+    const quiet = { replication: someReplication({ source: B, sourceServerId: 2, io: 'No' }) };
+    const active = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) }, quiet);
+    expect(brief(nextStep(kept({ active }, { passiveStranger: 'it is another server' })))).toBe('settled');
+  });
+});
+
+it('obeys no lower decision than the one that the silent host knew, unless an operator forces it', () => {
+  const silent = { active: hostB(claimed), passive: failure('silent') };
+  expect(brief(nextStep(situation(silent, { claimedForMs: 0, passiveKnew: 8 })))).toBe('await-lease A');
+  expect(brief(nextStep(situation(silent, { claimedForMs: 9_000, passiveKnew: 9 })))).toBe('held');
+  expect(brief(nextStep(situation({ ...silent, force: true }, { claimedForMs: 9_000, passiveKnew: 9 })))).toBe(
+    'stop-io B',
+  );
 });
 
 describe('a host without a row', () => {
