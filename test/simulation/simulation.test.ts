@@ -6,8 +6,8 @@ import { main } from './cli.ts';
 import { firstRed, MUTANTS } from './mutants.mjs';
 import { type Outcome, runSeed } from './run.ts';
 
-const FIXED = 60;
-const FRESH = 20;
+const FIXED = 45;
+const FRESH = 15;
 const TIMEOUT_MS = 300_000;
 
 /** What to do with a seed that broke a promise. */
