@@ -168,7 +168,7 @@ export class Checkers implements Watcher {
     // An older dump names an older writer, and until the servers themselves remember who was opened last nobody can know better [F8].
     const boardIsOlder = this.#lease === null && this.#world.redis.restoredMs > this.#lastOpenedMs;
     this.#lastOpenedMs = this.#nowMs;
-    if (boardIsOlder || this.#lease?.isMisled(host) === true) {
+    if (boardIsOlder) {
       this.#staleOpenMs = this.#nowMs;
       this.figures.excused += 1;
       return;

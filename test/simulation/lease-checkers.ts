@@ -12,8 +12,6 @@ const THAW_MS = 100;
 /** The EVENT comes every second, and takes a moment. */
 const EVENT_MS = 1_050;
 
-/** So long an agent goes on taking a host for silent that was so (src/agent.ts), and a change that is under way. */
-const SILENCE_TRUSTED_MS = 3_000;
 /** Its EVENT, or the end of a time-out of an agent that then closes it. */
 const STARTED_WRITABLE_MS = 3_000;
 
@@ -30,8 +28,6 @@ export class LeaseCheckers {
   /** Who was opened after whom, by whatever number. */
   readonly #turns = new Map<SimHost, number>();
   readonly #openedMs = new Map<SimHost, number>();
-  /** When some agent last could not reach it. */
-  readonly #cutOffMs = new Map<SimHost, number>();
   readonly #wasLockedMs = new Map<SimHost, number>();
   /** Until when its clock may have fooled it after it was set back: for ever, until it is set going again. */
   readonly #fooledUntilMs = new Map<SimHost, number>();
@@ -45,7 +41,6 @@ export class LeaseCheckers {
   changed(): void {
     this.#checkFlagged();
     for (const host of this.#world.hosts) {
-      if (this.#isCutOff(host)) this.#cutOffMs.set(host, this.#nowMs);
       if (host.isLocked) this.#wasLockedMs.set(host, this.#nowMs);
       if (host.clockBackMs > (this.#clockBackMs.get(host) ?? Number.NEGATIVE_INFINITY)) {
         this.#clockBackMs.set(host, host.clockBackMs);
@@ -70,31 +65,8 @@ export class LeaseCheckers {
       if (this.#fooledUntilMs.has(host)) this.#fooledUntilMs.set(host, this.#nowMs + call.leaseMs + 2 * EVENT_MS);
     }
     if (call.do !== 'open') return;
-    if (this.isMisled(host)) {
-      this.#noteOpening(epoch, host);
-      return;
-    }
     if (!isSame(this.#lastOpened.get(host), epoch)) this.#checkFenced(epoch, host);
     this.#checkOrder(epoch, host);
-  }
-
-  /**
-   * Two faults that nobody promises anything for: the board went back to before the other host was opened, while an agent was cut off from that
-   * host, so that both its witnesses were out of reach.
-   */
-  isMisled(host: SimHost): boolean {
-    const other = this.#world.other(host);
-    if (this.#world.redis.restoredMs <= (this.#openedMs.get(other) ?? 0)) return false;
-    const cutOffMs = this.#isCutOff(other) ? this.#nowMs : (this.#cutOffMs.get(other) ?? Number.NEGATIVE_INFINITY);
-    return this.#nowMs - cutOffMs <= SILENCE_TRUSTED_MS;
-  }
-
-  #isCutOff(host: SimHost): boolean {
-    const { network } = this.#world;
-    if (host.state !== 'up' || host.saturated > 0) return true;
-    return this.#world
-      .processesOf('agent')
-      .some(({ name }) => !network.talks(name, host.name) || network.isRejected(name, host.name));
   }
 
   /** Of two hosts that take writes the one that should have closed itself, and until when it may not have. */

@@ -158,6 +158,22 @@ export const STORIES = {
       await rests();
     },
   },
+  'an old dump comes back while the new active is cut off': {
+    about: 'S1, F8: what a dump says of who was opened last is no reason to open without a fence',
+    options: { agents: 1 },
+    tell: async ({ world, b, cutOff, run, until, rests }) => {
+      const dump = world.redis.dump();
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await run(2);
+      const heal = cutOff('B', 'client-of-B');
+      await run(5);
+      world.redis.restore(dump);
+      await run(10);
+      heal();
+      await rests();
+    },
+  },
   'cut off after the last agent went': {
     about: 'F6: an endless lease is never waited for',
     tell: async ({ process, cutOff, until, run, rests, a }) => {
@@ -338,6 +354,37 @@ export const STORIES = {
       await run(20);
       for (const name of managers) world.network.reject(name, 'A', -1);
       b.replica.start({ io: true, sql: false });
+      await rests();
+    },
+  },
+  'roles are swapped by hand long after a switchover': {
+    about: 'L2: the deadline of a switchover is over when it was done',
+    policy: NO_SAFETY,
+    tell: async ({ world, a, b, until, run, rests }) => {
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await run(30);
+      b.setReadOnly(true, true);
+      a.setReadOnly(false, true);
+      await rests();
+    },
+  },
+  'an agent alone is cut off from the active, and an old dump comes back': {
+    about: 'S3: an agent that knew a higher number obeys no lower one',
+    tell: async ({ world, a, b, cut, until, run, rests, process }) => {
+      const dump = world.redis.dump();
+      a.die(true);
+      await until(() => b.takesWrites);
+      await run(3);
+      // So that nobody writes the board anew, and nobody has told A anything yet.
+      process('agent-1').freeze();
+      const heal = [cut('identify-1', REDIS), cut('agent-2', 'B')];
+      await run(2);
+      world.redis.restore(dump);
+      a.restart();
+      await run(10);
+      process('agent-1').thaw();
+      for (const end of heal) end();
       await rests();
     },
   },
