@@ -201,6 +201,19 @@ describe('a host is known to come up read only (F19)', () => {
     expect(a.fenced.calls.filter(({ do: what }) => what === 'open')).toHaveLength(2);
     expect(await life(PRIMARY)).toMatchObject({ startedSec: 2_000, cameUpReadOnly: false });
   });
+
+  test('nor does another server become the member by being closed', async () => {
+    const { b, commit, run, life } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    const member = await life(SECONDARY);
+    expect(member?.uuid).toBe(b.fenced.uuid);
+    b.fenced.uuid = 'another server';
+    b.restart(2_000, false);
+    await run(3);
+    expect(b.closings).toBe(1);
+    expect(await life(SECONDARY)).toEqual(member);
+  });
 });
 
 describe('a host that refuses counts as down (F19)', () => {

@@ -92,6 +92,8 @@ export function lifeAfter(
   { row, uuid }: { readonly row: HostRow; readonly uuid: string },
 ): Life | null {
   const { startedSec } = row;
+  // Another server behind the address, open by what another pair decided perhaps: it becomes the member when an operator says so.
+  if (known !== undefined && known.uuid !== '' && uuid !== '' && known.uuid !== uuid) return null;
   const sameBoot = known?.uuid === uuid && known.startedSec === startedSec;
   const armed = row.lease.kind === 'finite' && isArmed(row);
   if (sameBoot && known.armed === armed) return null;

@@ -10,7 +10,7 @@ import { failure } from './facts.ts';
 
 export class FakeFenced {
   readonly host: Host;
-  readonly uuid: string;
+  uuid: string;
   readonly #nowMs: () => number;
   /** null: nothing of ours is on it. */
   row: Omit<HostRow, 'nowMs'> | null;
