@@ -21,7 +21,8 @@ import {
 } from './agent-situation.ts';
 import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.ts';
 import type { Board } from './core/decision.ts';
-import { wasOpenedInThisLife } from './core/guard.ts';
+import { MmmError } from './core/errors.ts';
+import { isClaimed, wasOpenedInThisLife, wasOpenedUnder } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
 import type { HostRow } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
@@ -33,7 +34,7 @@ import { lifeOfNewMember, whyStranger } from './core/stranger.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
-import type { Store } from './store/store.ts';
+import type { FoundPair, Store } from './store/store.ts';
 
 /** How many steps one round does at most; a change needs about eight. */
 const STEPS_PER_ROUND = 40;
@@ -151,7 +152,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         healedAtMs.set(`${step.do} ${step.host}`, clock.monotonic());
       }
       // Read right before acting: a decision that was replaced meanwhile changes nothing (S3).
-      const present = await store.findPair(uniqsign);
+      const present = await presentOr(found, isHalfGranted(orders, active.evidence));
       if (present === null || keyOf(present.board) !== key) return { nextMs: 0 };
       found = present;
       if (next.overdue !== undefined) {
@@ -216,6 +217,16 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     silentSinceMs ??= clock.monotonic();
     return clock.monotonic() - silentSinceMs < VIGIL_MS ? { nextMs: VIGIL_GAP_MS } : {};
   };
+
+  /** The board as it is now; where it is away, and something was begun that must not be left so, as it was read last. */
+  async function presentOr(known: FoundPair, isBegun: boolean): Promise<FoundPair | null> {
+    try {
+      return await store.findPair(uniqsign);
+    } catch (error) {
+      if (isBegun && error instanceof MmmError && error.code === 'store-down') return known;
+      throw error;
+    }
+  }
 
   async function act(
     orders: Orders | null,
@@ -316,6 +327,16 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       parts.wake();
     });
   }
+}
+
+/**
+ * The active was claimed for a decision that keeps it, and not granted: nobody renews its lease until that is done. The calls compare all the
+ * same, and the passive's row is the witness.
+ */
+function isHalfGranted(orders: Orders | null, active: Evidence): boolean {
+  if (orders === null || active.kind !== 'answered' || active.facts.readOnly) return false;
+  const { row } = active.facts;
+  return isClaimed(row, orders.epoch) && !wasOpenedUnder(row, orders.epoch);
 }
 
 /** A decision by its epoch; one of a Perl identify, which has none, by its roles. */

@@ -293,6 +293,39 @@ export const STORIES = {
       await rests();
     },
   },
+  'the board goes away between claim and grant': {
+    about: 'L3: who has claimed the active for a decision that keeps it grants it, too',
+    harmless: true,
+    // Of the active, then of the passive.
+    attempts: 2,
+    tell: async ({ world, a, b, attempt, at, run, rests }) => {
+      await world.pause(true);
+      const claimed = attempt === 1 ? a : b;
+      await at(
+        (_, call, host) => call === 'claim' && host === claimed,
+        () => world.redis.stop(),
+      );
+      await run(15);
+      world.redis.start();
+      await world.pause(false);
+      await rests();
+    },
+  },
+  'the passive freezes between claim and grant': {
+    about: 'L3: the active that was claimed does not wait for the passive',
+    harmless: true,
+    tell: async ({ world, a, b, at, run, rests }) => {
+      await world.pause(true);
+      await at(
+        (_, call, host) => call === 'claim' && host === a,
+        () => b.freeze(),
+      );
+      await run(15);
+      b.thaw();
+      await world.pause(false);
+      await rests();
+    },
+  },
   'a switchover while replication is behind': {
     about: 'F13: the new active first receives all that the old one holds',
     style: { gtid: true },
