@@ -91,6 +91,7 @@ function guardOf(
     lastOpened: last,
     stranger: strangerAt(roles.active, active, board),
     passiveStranger: strangerAt(roles.passive, passive, board),
+    planned: board.terms.requestId !== null && !board.terms.force,
     passiveKnew: passive.kind === 'answered' ? null : passiveKnew,
     hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
   };

@@ -124,7 +124,13 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
           }
         : null,
       behind: behind !== null,
-      highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),
+      // Agents know numbers, too, where no monitor may read the rows.
+      highest: Math.max(
+        remembered,
+        number,
+        isOn ? highestIn(observations) : 0,
+        ...records.map(({ renewal }) => renewal?.epoch.number ?? 0),
+      ),
       policyChanged: policyBefore !== null && !samePolicy(policyBefore, policy),
       refused: behind === null ? older : null,
       lease: permit(lease),

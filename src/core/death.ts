@@ -92,6 +92,10 @@ function refused(host: Host, connectionBroke: boolean, other: Observation | null
   if (ioThread(other) === 'Yes') {
     return silent(host, "refused, connection broke, but the other host's I/O thread runs", other);
   }
+  if (ioThread(other) === 'No') {
+    // Somebody stopped it, a backup perhaps: it lost nothing and is no witness.
+    return silent(host, "refused, connection broke, and the other host's I/O thread is stopped", other);
+  }
   const detail = 'refused, connection broke';
   return { verdict: 'dead', host, detail, stillHeard: null, reason: `${host} is dead (${detail})` };
 }

@@ -34,6 +34,8 @@ export interface Guard {
   readonly stranger: string | null;
   /** The same of the passive: the one that we knew may take writes elsewhere. */
   readonly passiveStranger: string | null;
+  /** An operator asked for the change, and did not force it: it is a planned one, for which both hosts must answer. */
+  readonly planned: boolean;
   /** The decision that the passive knew when this agent saw its row last; null: it answers, or was never seen. */
   readonly passiveKnew: number | null;
   readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';

@@ -210,7 +210,10 @@ function passOver(situation: Situation, guard: Guard, active: Facts, silence: st
     drainThenOpen(situation, active, `${roles.passive} is unreachable (${silence}), ${why}`);
   switch (found.kind) {
     case 'fenced':
-      return goOn(found.why);
+      // The monitors reach it, so another agent may: without its last writes nobody is opened by a switchover [F13].
+      return guard.planned && !passiveGone && guard.passiveStranger === null
+        ? hold(`${found.why}, but the monitors reach it; a switchover does without nothing that it holds`)
+        : goOn(found.why);
     case 'promote':
       // Silent to this agent alone: it may be taking writes, and another agent may reach it.
       return passiveGone || guard.passiveStranger !== null

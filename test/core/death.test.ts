@@ -22,13 +22,20 @@ describe('a host that does not answer', () => {
     });
   });
 
-  test.each(['No', 'Connecting', null] as const)("is dead when the other host's I/O thread is %s", (io) => {
+  test.each(['Connecting', null] as const)("is dead when the other host's I/O thread is %s", (io) => {
     expect(judged(anObservation(broken), secondary(io)).verdict).toBe('dead');
   });
 
   test('is dead when the other host cannot testify', () => {
     expect(judged(anObservation(broken), null).verdict).toBe('dead');
     expect(judged(anObservation(broken), anObservation({ host: SECONDARY, failure: 'silent' })).verdict).toBe('dead');
+  });
+
+  test("is only silent while the other host's I/O thread is stopped, as for a backup: that one lost nothing", () => {
+    expect(judged(anObservation(broken), secondary('No'))).toMatchObject({
+      verdict: 'silent',
+      reason: "10.0.0.5:3308 is unreachable (refused, connection broke, and the other host's I/O thread is stopped)",
+    });
   });
 
   test("is only silent while the other host's I/O thread runs", () => {

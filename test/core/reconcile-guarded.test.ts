@@ -78,6 +78,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     lastOpened: A,
     stranger: null,
     passiveStranger: null,
+    planned: false,
     passiveKnew: null,
     hook: 'none',
     ...changes,
@@ -263,6 +264,13 @@ describe('a silent active', () => {
     // 3 s of lease, 1 s for the EVENT, 0.2 s and 1 %.
     expect(brief(nextStep(situation(silent, { claimedForMs: 4_229 })))).toBe('await-lease A');
     expect(brief(nextStep(situation(silent, { claimedForMs: 4_230 })))).toBe('stop-io B');
+  });
+
+  it('is passed over by no switchover while the monitors reach it: another agent can receive what it holds', () => {
+    const over = { claimedForMs: 5_000 };
+    expect(brief(nextStep(situation({ ...silent, passiveGone: false }, { ...over, planned: true })))).toBe('held');
+    expect(brief(nextStep(situation(silent, { ...over, planned: true })))).toBe('stop-io B');
+    expect(brief(nextStep(situation({ ...silent, passiveGone: false }, over)))).toBe('stop-io B');
   });
 
   it('is not waited for when nothing runs there', () => {
