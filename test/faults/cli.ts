@@ -60,27 +60,9 @@ export async function main(args: readonly string[], root: string): Promise<numbe
   const began = new Date();
   const runs = new Runs(options);
   const done: Run[] = [];
-  // An interrupted run still tells what it found; the second signal ends it as usual.
-  let stopping = false;
-  process.once('SIGINT', () => {
-    stopping = true;
-  });
-  try {
-    for (const { line, variant } of wanted) {
-      const often =
-        line.name === 'switchover under load' && only === '' && !short ? Math.max(times, SWITCHOVERS) : times;
-      for (let time = 1; time <= often && !stopping; time++) {
-        const run = await runs.run(line, variant);
-        done.push(run);
-        console.log(oneLine(run, time, often));
-      }
-    }
-  } finally {
-    await runs.close();
-  }
-  const figures = figuresOf(done);
   const { version } = await serverProgram(kind);
-  const about = {
+  const commit = await commitOf(root);
+  const about = () => ({
     date: began.toISOString(),
     minutes: Math.round((Date.now() - began.getTime()) / 60_000),
     cores: cpus().length,
@@ -92,13 +74,34 @@ export async function main(args: readonly string[], root: string): Promise<numbe
     kind,
     fencing,
     times,
-    commit: await commitOf(root),
-  };
+    commit,
+  });
   const name = `faults-${kind}-${fencing}-${began.toISOString().slice(0, 16).replace(/[-:]/g, '').replace('T', '-')}`;
-  await mkdir(values.out, { recursive: true });
-  await writeFile(join(values.out, `${name}.json`), `${JSON.stringify({ about, figures, runs: done }, null, 1)}\n`);
-  await writeFile(join(values.out, `${name}.md`), tableOf(about, figures));
-  console.log(`\n${tableOf(about, figures)}\nwritten to ${join(values.out, name)}.{json,md}`);
+  // After every trial: a run of hours that is interrupted has told what it found.
+  const write = async () => {
+    const figures = figuresOf(done);
+    await mkdir(values.out, { recursive: true });
+    await writeFile(
+      join(values.out, `${name}.json`),
+      `${JSON.stringify({ about: about(), figures, runs: done }, null, 1)}\n`,
+    );
+    await writeFile(join(values.out, `${name}.md`), tableOf(about(), figures));
+  };
+  try {
+    for (const { line, variant } of wanted) {
+      const often =
+        line.name === 'switchover under load' && only === '' && !short ? Math.max(times, SWITCHOVERS) : times;
+      for (let time = 1; time <= often; time++) {
+        const run = await runs.run(line, variant);
+        done.push(run);
+        console.log(oneLine(run, time, often));
+        await write();
+      }
+    }
+  } finally {
+    await runs.close();
+  }
+  console.log(`\n${tableOf(about(), figuresOf(done))}\nwritten to ${join(values.out, name)}.{json,md}`);
   return done.some(({ problems }) => problems.length > 0) ? 1 : 0;
 }
 
