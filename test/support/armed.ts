@@ -77,7 +77,7 @@ export async function anArmedRig(
     ]);
     if (lease !== 'finite' || unfenced !== '0' || report['outcome'] !== 'opened' || id !== report['id']) return false;
     const records = await Promise.all(names.map((name) => redis.get(key(`agent-${name}`))));
-    return records.filter((record) => record?.startsWith('1 ')).length === agents.length;
+    return records.filter((record) => record?.startsWith('1 ')).length >= agents.length;
   };
 
   return {
