@@ -67,7 +67,7 @@ export const HARMLESS: readonly FaultName[] = [
 ];
 
 /** Only where a server has a row, or would be held to be another one. */
-export const GUARDED_ONLY: readonly FaultName[] = ['host is replaced', 'agents stop cleanly'];
+export const GUARDED_ONLY: readonly FaultName[] = ['host is replaced', 'agents stop cleanly', 'firewall rejects'];
 
 const REDIS_RESTARTS_MS: readonly [number, number] = [50, 2_000];
 const OPERATOR_RETRY_MS = 500;

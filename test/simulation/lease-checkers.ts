@@ -131,7 +131,8 @@ export class LeaseCheckers {
       const row = host.schema.row;
       const beside = this.#world.other(host).schema.row;
       if (row === null || row.readOnly || row.lease.kind !== 'endless') continue;
-      if (beside?.unfenced === true || (row.epoch?.number ?? 0) > epoch.number) continue;
+      const isOlderBoard = row.epoch !== null && row.epoch.number >= epoch.number && row.epoch.id !== epoch.id;
+      if (beside?.unfenced === true || isOlderBoard) continue;
       this.#violated('S1', `the lease of ${host.name} is endless, and neither the board nor the other row says so`);
     }
   }
@@ -169,7 +170,8 @@ export class LeaseCheckers {
     const { leaseMs, onUnreachable } = this.#world.options.policy;
     const row = host.schema.row;
     // The operator said to go on beside a host of which nobody knows whether it takes writes.
-    if (onUnreachable === 'promote' && !this.#wasArmed(host)) return Number.POSITIVE_INFINITY;
+    const isFlagged = this.#world.other(host).schema.row?.unfenced === true;
+    if (onUnreachable === 'promote' && (isFlagged || !this.#wasArmed(host))) return Number.POSITIVE_INFINITY;
     // Its own machine's row is gone: no promise is made for another server.
     if (row === null) return Number.POSITIVE_INFINITY;
     // Without read_only in its my.cnf nobody promises anything before its EVENT has run, or an agent has seen it.
