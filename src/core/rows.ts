@@ -76,7 +76,12 @@ export function activeByRows(asked: Asked): ByRows | null {
  * Writable or not: the other one may have thawed under an old lease and be writable for another moment [F8]. Two that were opened
  * under one number come of a dump; the one that the last known decision opened, else the only one that takes writes, is it.
  */
-function openedLast(hosts: readonly [Answers, Answers], { known }: Asked): ByRows | null {
+function openedLast(hosts: readonly [Answers, Answers], { pair, known }: Asked): ByRows | null {
+  // Looks that show less than this process knows are older than what it knows, or see a row that was taken away.
+  const seen = Math.max(...hosts.map(({ facts }) => highestOf(facts.row)));
+  if (known !== null && known.number > seen && seen > 0 && isOf(pair, known)) {
+    return { active: known.active, why: `${known.active} was active last, by decision ${known.number}` };
+  }
   const numbers = hosts.map(({ facts }) => facts.row?.opened?.number ?? -1);
   const last = Math.max(...numbers);
   if (last < 0) return null;
