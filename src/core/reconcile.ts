@@ -516,6 +516,11 @@ function openStopped(situation: Situation, active: Facts, why: string): Next {
   if (situation.guard !== null && active.replication !== null && active.replication.io !== 'No') {
     return step({ do: 'stop-io', host }, `${why}; nothing more is to arrive`);
   }
+  // What can be applied is applied first, within a time; whatever stops the applying does not stop the opening.
+  const goesOn = active.replication?.sql === 'Yes' && !isApplied(active);
+  if (situation.guard !== null && goesOn && situation.progress.drainingSec < FORCED_WAIT_SEC) {
+    return step({ do: 'await-applied', host }, why);
+  }
   return open(situation, active, why);
 }
 

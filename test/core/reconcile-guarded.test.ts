@@ -169,6 +169,19 @@ describe('a planned change', () => {
     expect(
       brief(nextStep(situation({ ...back, active: quiet, passive: hostB(both), incumbent: true }, { epoch: nine }))),
     ).toBe('grant(io-stopped) A');
+    const unapplied = {
+      received: { file: 'bin.000001', pos: 100 },
+      applied: { file: 'bin.000001', pos: 60 },
+      readAll: false,
+    };
+    const behind = hostA(
+      { epoch: nine },
+      { readOnly: true, replication: someReplication({ source: B, sourceServerId: 2, io: 'No', ...unapplied }) },
+    );
+    const drains = { ...back, active: behind, passive: hostB(both), incumbent: true };
+    expect(brief(nextStep(situation(drains, { epoch: nine })))).toBe('await-applied A');
+    const late = { receivedBefore: null, drainingSec: 10, withoutWriterSec: 0 };
+    expect(brief(nextStep(situation({ ...drains, progress: late }, { epoch: nine })))).toBe('grant(io-stopped) A');
   });
 });
 
