@@ -243,6 +243,11 @@ export function isRestless(step: Step): boolean {
   return isHealing(step) || step.do === 'rearm' || step.do === 'install';
 }
 
+/** Its time counts as that of the drain. */
+export function isDraining(step: Step): boolean {
+  return step.do === 'start-sql' || step.do === 'stop-io' || step.do === 'await-applied';
+}
+
 /** Keeps clients from writing. */
 export function isFencing(step: Step): boolean {
   return step.do === 'block' || step.do === 'close';

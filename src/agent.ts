@@ -5,6 +5,7 @@
 import { doStep, type Orders } from './agent-hands.ts';
 import { AgentLooks, type Look } from './agent-looks.ts';
 import {
+  isDraining,
   isFencing,
   isHealing,
   isOpen,
@@ -243,7 +244,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       healedAtMs.delete(`start-io ${step.host}`);
       if (evidence.kind === 'answered') current.receivedBefore = evidence.facts.replication;
     }
-    if (step.do === 'stop-io' || step.do === 'await-applied') current.drainSinceMs ??= nowMs;
+    if (isDraining(step)) current.drainSinceMs ??= nowMs;
     if (step.do === 'close' && orders !== null && isOpen(evidence)) {
       const { row, boot } = evidence.facts;
       if (!wasOpenedInThisLife(row, boot)) await noteWritable(orders, step.host, evidence.facts);

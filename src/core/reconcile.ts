@@ -512,16 +512,18 @@ function openIncumbent(situation: Situation, active: Facts): Next {
 
 /** Without the rest of what it received, or where nothing can be lacking. */
 function openStopped(situation: Situation, active: Facts, why: string): Next {
+  const { guard, progress } = situation;
   const host = situation.roles.active;
-  if (situation.guard !== null && active.replication !== null && active.replication.io !== 'No') {
-    return step({ do: 'stop-io', host }, `${why}; nothing more is to arrive`);
-  }
+  const { replication } = active;
+  if (guard === null || replication === null) return open(situation, active, why);
   // What can be applied is applied first, within a time; whatever stops the applying does not stop the opening.
-  const goesOn = active.replication?.sql === 'Yes' && !isApplied(active);
-  if (situation.guard !== null && goesOn && situation.progress.drainingSec < FORCED_WAIT_SEC) {
-    return step({ do: 'await-applied', host }, why);
-  }
-  return open(situation, active, why);
+  const drains =
+    !isApplied(active) &&
+    progress.drainingSec < FORCED_WAIT_SEC &&
+    cannotDrain(situation, active, replication) === null;
+  if (drains && replication.sql === 'No') return startSql(situation);
+  if (replication.io !== 'No') return step({ do: 'stop-io', host }, `${why}; nothing more is to arrive`);
+  return drains ? step({ do: 'await-applied', host }, why) : open(situation, active, why);
 }
 
 function open(situation: Situation, active: Facts, why: string, demand: Opening['demand'] = 'io-stopped'): Next {
