@@ -148,7 +148,8 @@ export class LeaseKeeper {
     this.#successes += 1;
     this.#troubles.clear('renewal');
     const renewed = { row: called.row, uuid: looked.uuid };
-    this.#tellArmed(host, renewed);
+    // A renewal that sets a sleeping EVENT going may find it ticking already: that its clock went back is told all the same.
+    this.#tellArmed(host, isArmed(looked.row) ? renewed : looked);
     await this.#noteLife(host, renewed);
     return this.#renewalOf(this.#open, 'renewed');
   }

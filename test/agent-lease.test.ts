@@ -512,6 +512,21 @@ describe('what it records', () => {
 });
 
 describe('what it tells', () => {
+  it('F17: a clock that went back is told also when the very renewal set the EVENT going again', async () => {
+    await decided(epochOf(7));
+    const { keeper, log } = aKeeper();
+    await rounds(2, keeper);
+    if (a.row !== null) a.row = { ...a.row, tickMs: clock.wall() + 3_600_000 };
+    a.before = (what) => {
+      if (what === 'renew') a.event();
+    };
+    await rounds(3, keeper);
+    expect(
+      log.lines.filter((line) => line.startsWith('error') && line.includes('did its clock go back?')),
+    ).toHaveLength(1);
+    expect((await aStore().board(U)).lives.get(PRIMARY)?.armed).toBe(true);
+  });
+
   it('F17: an EVENT that does not tick is told loudly, once, and the host is not armed', async () => {
     await decided(epochOf(7));
     const { keeper, log } = aKeeper();
