@@ -41,7 +41,7 @@ async function dump(server: Mysqld): Promise<Promise<boolean>[]> {
   const session = await rig.administrator(server);
   for (const sql of [
     'USE app',
-    'FLUSH TABLES',
+    'FLUSH /*!40101 LOCAL */ TABLES',
     'FLUSH TABLES WITH READ LOCK',
     'SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ',
     'START TRANSACTION /*!40100 WITH CONSISTENT SNAPSHOT */',
