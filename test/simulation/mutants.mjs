@@ -100,8 +100,13 @@ export const MUTANTS = [
     name: 'identify takes no number above the rows',
     mend: 'm_unique, F8',
     file: 'src/identify-guard.ts',
-    find: 'highest: Math.max(remembered, number, isOn ? highestIn(observations) : 0),',
-    replace: 'highest: number,',
+    find: `      highest: Math.max(
+        remembered,
+        number,
+        isOn ? highestIn(observations) : 0,
+        ...records.map(({ renewal }) => renewal?.epoch.number ?? 0),
+      ),`,
+    replace: '      highest: number,',
     also: [
       {
         file: 'src/core/rows.ts',
@@ -125,6 +130,14 @@ export const MUTANTS = [
     file: 'src/agent-situation.ts',
     find: 'if (last !== null) return last === roles.active && board.opened !== roles.passive;',
     replace: 'if (last !== null) return true;',
+    // Whoever counts as the last writer is drained as well, as far as that goes.
+    also: [
+      {
+        file: 'src/core/reconcile.ts',
+        find: 'const drains =\n    !isApplied(active) &&',
+        replace: 'const drains =\n    guard.leaseMs < 0 &&',
+      },
+    ],
     shows: { story: 'the writer of before comes back while the new one is drained' },
   },
   {
@@ -141,6 +154,14 @@ export const MUTANTS = [
     file: 'src/identify.ts',
     find: 'const trusted = news === null ? sightings : lookedAtSince(news, sightings);',
     replace: 'const trusted = sightings;',
+    // The second thing that keeps it: what identify itself knows to be newer.
+    also: [
+      {
+        file: 'src/core/rows.ts',
+        find: 'if (known !== null && known.number > seen && seen > 0 && isOf(pair, known)) {',
+        replace: 'if (known !== null && known.number > seen && seen < 0 && isOf(pair, known)) {',
+      },
+    ],
     shows: { story: 'Redis is restored from an old dump' },
   },
   {
