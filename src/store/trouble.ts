@@ -54,7 +54,9 @@ export function storeError(error: unknown, context: { host: Host; secret: string
   if (!(error instanceof Error)) return new MmmError('store-error', `Redis ${host}: an error without a text`);
   const said = secret ? error.message.replaceAll(secret, '***') : error.message;
   if (error.name === 'ReplyError') return replyError(host, said);
-  const code = 'code' in error ? String(error.code) : '';
+  const told = 'code' in error ? String(error.code) : '';
+  // Whoever writes just as the other side goes is told so by these codes: it is the same trouble, and told as one.
+  const code = told === 'EPIPE' || told === 'ECONNRESET' ? '' : told;
   const advice = NETWORK[code];
   return new MmmError(
     'store-down',

@@ -63,3 +63,11 @@ test('the password is nowhere in it, though Redis repeats the arguments of a com
   expect(error.message).toContain("'***'");
   expect(JSON.stringify([error.message, error.stack, error.cause ?? null])).not.toContain('s3cret');
 });
+
+test.each(['EPIPE', 'ECONNRESET'])(
+  'a Redis that goes is one trouble, also for who writes at that moment (%s)',
+  (code) => {
+    const plain = storeError(new Error('Connection is closed.'), CONTEXT).message;
+    expect(storeError(Object.assign(new Error(`write ${code}`), { code }), CONTEXT).message).toBe(plain);
+  },
+);
