@@ -279,6 +279,12 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
   const { roles } = situation;
   const { row, boot } = active;
   const neverOurs = row?.opened === null;
+  if (neverOurs && situation.passive.kind !== 'answered' && guard.lastOpened !== roles.active) {
+    // It is writable by its own my.cnf or by a hand, and the other one may have been opened by us: nobody can say.
+    return hold(
+      `${roles.active} takes writes although mmm never opened it, and ${roles.passive} does not answer; it is left as it is`,
+    );
+  }
   if (!neverOurs && !wasOpenedInThisLife(row, boot)) {
     // Its my.cnf lets it start writable, or somebody set read_only off: it has no lease that is its own.
     return step(
