@@ -7,7 +7,7 @@ import { firstRed, MUTANTS } from './mutants.mjs';
 import { type Outcome, runSeed } from './run.ts';
 
 const FIXED = 45;
-const FRESH = 15;
+const FRESH = 2;
 const TIMEOUT_MS = 300_000;
 
 /** What to do with a seed that broke a promise. */
