@@ -1,6 +1,7 @@
 // A comparing call: one act on one server that the server itself allows only when no higher epoch is known there (S3).
 // Wanted by the agent's plan, done by mysql/fence-connection.ts through the procedures of mysql/schema-calls.ts.
 
+import { MmmError } from './errors.ts';
 import type { HostRow } from './host-row.ts';
 import type { Failure } from './observation.ts';
 import type { Epoch } from './pair.ts';
@@ -41,21 +42,32 @@ export interface Opening {
   readonly demand: 'drained' | 'io-stopped';
 }
 
-export type NotDoneWhy =
-  | 'not-installed' // no schema, no procedures, or the row of another server: install
-  | 'busy' // another call runs there
-  | 'locked' // a lock that somebody holds is in the way (1205)
-  | 'unclaimed' // the row's epoch is lower: from the top
-  | 'rebooted'
-  | 'late' // the grant had run out by the server's clock
-  | 'unarmed' // the EVENT does not run; it was set going again
-  | 'lease-out' // the lease ran out: it closes by itself, or is closed already
-  | 'other-lease' // it is open under this very epoch with the other kind of lease
-  | 'io-runs'
-  | 'unapplied' // the SQL thread is not at the end of the relay log, or does not run
-  | 'not-open' // it was not opened under this epoch in this boot
-  | 'closed' // it was, and is read only now
-  | 'standstill'; // no replication thread runs, and the caller did not say that starting loses nothing
+/** Why a call was not done, as the procedures spell it. */
+const NOT_DONE_WHYS = [
+  'not-installed', // no schema, no procedures, or the row of another server: install
+  'busy', // another call runs there
+  'locked', // a lock that somebody holds is in the way (1205)
+  'unclaimed', // the row's epoch is lower: from the top
+  'rebooted',
+  'late', // the grant had run out by the server's clock
+  'unarmed', // the EVENT does not run; it was set going again
+  'lease-out', // the lease ran out: it closes by itself, or is closed already
+  'other-lease', // it is open under this very epoch with the other kind of lease
+  'io-runs',
+  'unapplied', // the SQL thread is not at the end of the relay log, or does not run
+  'not-open', // it was not opened under this epoch in this boot
+  'closed', // it was, and is read only now
+  'standstill', // no replication thread runs, and the caller did not say that starting loses nothing
+] as const;
+
+export type NotDoneWhy = (typeof NOT_DONE_WHYS)[number];
+
+/** The outcome of a procedure that is neither done nor refused. Throws for one that no version of ours tells. */
+export function notDoneWhy(outcome: string): NotDoneWhy {
+  const why = NOT_DONE_WHYS.find((known) => known === outcome);
+  if (why === undefined) throw new MmmError('failed', `a comparing call answered ${outcome}`);
+  return why;
+}
 
 /** What came of a call. refused: a higher epoch, or another decision of the same number, stands in `row`; nothing was changed. */
 export type Called =

@@ -1,7 +1,7 @@
 // The Fence of real life, on a connection of its own: a renewal must not wait behind a probe or a long step.
 // Comes from the agent through fence.ts; goes on to schema-install.ts and to the procedures of schema-calls.ts.
 
-import type { Call, Called, NotDoneWhy } from '../core/call.ts';
+import { type Call, type Called, notDoneWhy } from '../core/call.ts';
 import type { MysqlAccess } from '../core/config.ts';
 import { MmmError } from '../core/errors.ts';
 import { type HostRow, parseHostRow } from '../core/host-row.ts';
@@ -204,7 +204,7 @@ async function oneCall(asker: Asker, call: Call, withinMs = deadlineOf(call)): P
     );
     if (outcome === 'done' && row !== null) return { kind: 'done', did: detail, row };
     if (outcome === 'refused' && row !== null) return { kind: 'refused', row };
-    return { kind: 'not-done', why: whyOf(outcome), row, ...(detail === '' ? {} : { detail }) };
+    return { kind: 'not-done', why: notDoneWhy(outcome), row, ...(detail === '' ? {} : { detail }) };
   } catch (error) {
     const code = serverErrorNumber(error) ?? 0;
     if (NOT_INSTALLED.has(code)) return { kind: 'not-done', why: 'not-installed', row: null };
@@ -275,26 +275,4 @@ async function tell(asker: Asker, sql: string, values: readonly unknown[], withi
   const [answer] = await asker.ask(sql, values, withinMs);
   if (answer === undefined) throw new MmmError('failed', 'the server answered a comparing call without a row');
   return { outcome: text(answer, 'outcome'), detail: text(answer, 'detail'), row: parseHostRow(answer) };
-}
-
-const WHYS: ReadonlySet<NotDoneWhy> = new Set<NotDoneWhy>([
-  'not-installed',
-  'busy',
-  'locked',
-  'unclaimed',
-  'rebooted',
-  'late',
-  'unarmed',
-  'lease-out',
-  'other-lease',
-  'io-runs',
-  'unapplied',
-  'not-open',
-  'closed',
-  'standstill',
-]);
-
-function whyOf(outcome: string): NotDoneWhy {
-  for (const why of WHYS) if (why === outcome) return why;
-  throw new MmmError('failed', `a comparing call answered ${outcome}`);
 }

@@ -1,7 +1,7 @@
 // A host's comparing calls as a simulated daemon reaches them: the Fence of src/mysql/fence.ts over simulated links, with the deadlines
 // and repetitions of src/mysql/fence-connection.ts. What the server does with a call is in schema.ts.
 
-import type { Call, Called, NotDoneWhy } from '../../src/core/call.ts';
+import { type Call, type Called, notDoneWhy } from '../../src/core/call.ts';
 import type { Host } from '../../src/core/pair.ts';
 import type { Fence, Installed, Looked } from '../../src/mysql/fence.ts';
 import type { SimHost } from './host.ts';
@@ -116,7 +116,7 @@ export class SimFence implements Fence {
     const { outcome, detail, row } = told;
     if (outcome === 'done' && row !== null) return { kind: 'done', did: detail, row };
     if (outcome === 'refused' && row !== null) return { kind: 'refused', row };
-    return { kind: 'not-done', why: whyOf(outcome), row, ...(detail === '' ? {} : { detail }) };
+    return { kind: 'not-done', why: notDoneWhy(outcome), row, ...(detail === '' ? {} : { detail }) };
   }
 
   #ask<T>(act: (host: SimHost) => T, withinMs: number): Promise<T> {
@@ -127,26 +127,4 @@ export class SimFence implements Fence {
 function deadlineOf({ do: what }: Call): number {
   if (what === 'renew') return RENEW_MS;
   return what === 'stop-io' || what.startsWith('start-') ? THREAD_MS : CALL_MS;
-}
-
-const WHYS: ReadonlySet<NotDoneWhy> = new Set<NotDoneWhy>([
-  'not-installed',
-  'busy',
-  'locked',
-  'unclaimed',
-  'rebooted',
-  'late',
-  'unarmed',
-  'lease-out',
-  'other-lease',
-  'io-runs',
-  'unapplied',
-  'not-open',
-  'closed',
-  'standstill',
-]);
-
-function whyOf(outcome: string): NotDoneWhy {
-  for (const why of WHYS) if (why === outcome) return why;
-  throw new Error(`a comparing call answered ${outcome}`);
 }
