@@ -5,7 +5,6 @@
 import type { Look } from './agent-looks.ts';
 import type { Call, Called, NotDoneWhy } from './core/call.ts';
 import { bearsWitness } from './core/guard.ts';
-import type { RunHook } from './core/hook.ts';
 import type { HostRow } from './core/host-row.ts';
 import { witnessOf } from './core/lease.ts';
 import type { Epoch, Host, Roles } from './core/pair.ts';
@@ -40,7 +39,6 @@ export interface HandsParts {
   readonly store: Store;
   readonly serverFor: (host: Host) => Server;
   readonly fenceFor: (host: Host) => Fence;
-  readonly runHook: RunHook;
   readonly clock: Clock;
 }
 
@@ -54,7 +52,7 @@ export async function doStep(
   const server = parts.serverFor(step.host);
   if (orders === null) return await server.apply(step);
   const fence = parts.fenceFor(step.host);
-  const look = step.host === orders.roles.active ? seen.active : seen.passive;
+  const look = step.host === seen.active.host ? seen.active : seen.passive;
   switch (step.do) {
     case 'await-applied':
     case 'await-received':

@@ -236,7 +236,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   ): Promise<Applied> {
     const current = work;
     const nowMs = clock.monotonic();
-    const { evidence } = orders !== null && step.host === orders.roles.passive ? seen.passive : seen.active;
+    const { evidence } = step.host === seen.passive.host ? seen.passive : seen.active;
     if (step.do === 'stop-io') {
       // Noted before it is done: whoever finds the thread stopped must know that it was not a backup.
       await store.putIoStopped(uniqsign, step.host, true);
