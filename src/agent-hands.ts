@@ -9,7 +9,7 @@ import type { HostRow } from './core/host-row.ts';
 import { witnessOf } from './core/lease.ts';
 import type { Epoch, Host, Roles } from './core/pair.ts';
 import { isApplied } from './core/replication.ts';
-import type { Applied, GuardedStep, Step } from './core/step.ts';
+import { type Applied, type GuardedStep, isGuarded, type Step } from './core/step.ts';
 import { within } from './lease-looks.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Server } from './mysql/server.ts';
@@ -50,7 +50,10 @@ export async function doStep(
   seen: { readonly active: Look; readonly passive: Look },
 ): Promise<Applied> {
   const server = parts.serverFor(step.host);
-  if (orders === null) return await server.apply(step);
+  if (orders === null) {
+    if (isGuarded(step)) throw new Error(`the step ${step.do} is for a pair with a safety on`);
+    return await server.apply(step);
+  }
   const fence = parts.fenceFor(step.host);
   const look = step.host === seen.active.host ? seen.active : seen.passive;
   switch (step.do) {

@@ -4,7 +4,10 @@ import type { NotDoneWhy, Opening } from './call.ts';
 import type { Coordinates, Failure } from './observation.ts';
 import type { Host } from './pair.ts';
 
-export type Step =
+export type Step = PlainStep | GuardedStep;
+
+/** Steps that a server does by itself, without comparing calls. */
+export type PlainStep =
   /** Blocks the matching accounts and kills their sessions. */
   | { readonly do: 'block'; readonly host: Host }
   /** Releases the matching accounts that are blocked. */
@@ -22,8 +25,7 @@ export type Step =
   /** Waits (bounded) until this host has received the other's position. */
   | { readonly do: 'await-received'; readonly host: Host; readonly position: Coordinates; readonly gtid: string | null }
   /** Lets clients write. Does nothing when it runs later than `deadlineServerTime` by the server's own clock (S3). */
-  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number }
-  | GuardedStep;
+  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number };
 
 /** Steps that only a pair with a safety on knows; the others go through comparing calls there (src/agent-hands.ts). */
 export type GuardedStep =
@@ -46,6 +48,20 @@ export type GuardedStep =
   | { readonly do: 'rearm'; readonly host: Host }
   /** Clears the flag on the board: every row says that the lease is finite. */
   | { readonly do: 'clear-flag'; readonly host: Host };
+
+const GUARDED: Readonly<Record<GuardedStep['do'], true>> = {
+  install: true,
+  claim: true,
+  grant: true,
+  hook: true,
+  'await-lease': true,
+  rearm: true,
+  'clear-flag': true,
+};
+
+export function isGuarded(step: Step): step is GuardedStep {
+  return Object.hasOwn(GUARDED, step.do);
+}
 
 /** What came of a step. `did` is a clause for the log: "killed 3 sessions, set read_only". */
 export type Applied =

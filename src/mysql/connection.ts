@@ -6,7 +6,7 @@ import type { BlockPatterns, MysqlAccess } from '../core/config.ts';
 import { MmmError } from '../core/errors.ts';
 import type { Evidence, Facts } from '../core/observation.ts';
 import type { Host } from '../core/pair.ts';
-import type { Applied, Step } from '../core/step.ts';
+import type { Applied, PlainStep } from '../core/step.ts';
 import { DeadlinePassed, gradeError, isConnectionOver, serverErrorNumber } from './evidence.ts';
 import { hasSchema, type Identity, type Look, Quiet, readFacts, readIdentity } from './facts.ts';
 import { Deadline, Link } from './link.ts';
@@ -88,7 +88,7 @@ class LiveServer implements Server {
     });
   }
 
-  apply(step: Step): Promise<Applied> {
+  apply(step: PlainStep): Promise<Applied> {
     return this.#inTurn(async () => {
       for (;;) {
         const wasWarm = this.#line !== null;

@@ -3,7 +3,7 @@
 
 import type { Evidence } from '../core/observation.ts';
 import type { Host } from '../core/pair.ts';
-import type { Applied, Step } from '../core/step.ts';
+import type { Applied, PlainStep } from '../core/step.ts';
 
 /** What a round needs of a host. */
 export interface Server {
@@ -14,7 +14,7 @@ export interface Server {
    */
   probe(want?: { readonly row: boolean }): Promise<Evidence>;
   /** Does one step; bounded. A step whose answer did not come is a Failure and may still happen: look again. */
-  apply(step: Step): Promise<Applied>;
+  apply(step: PlainStep): Promise<Applied>;
   /** True when the established connection broke since the last successful probe. */
   readonly connectionBroke: boolean;
   /** Called when the established connection breaks. */

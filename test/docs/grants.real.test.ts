@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Call } from '../../src/core/call.ts';
 import type { BlockPatterns, MysqlAccess } from '../../src/core/config.ts';
 import type { Host } from '../../src/core/pair.ts';
-import type { Step } from '../../src/core/step.ts';
+import type { PlainStep } from '../../src/core/step.ts';
 import { openServer } from '../../src/mysql/connection.ts';
 import { openFence } from '../../src/mysql/fence-connection.ts';
 import { SCHEMA_GRANTS } from '../../src/mysql/schema.ts';
@@ -92,7 +92,7 @@ describe.each([
     const agent = serverFor('mmm_agent', block);
     const host = agent.host;
     const inTime = () => Date.now() / 1000 + 5;
-    const close: readonly Step[] = [
+    const close: readonly PlainStep[] = [
       { do: 'block', host },
       { do: 'close', host },
     ];

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import type { Facts } from '../../src/core/observation.ts';
 import { parseHost } from '../../src/core/pair.ts';
 import { hasReceived, isApplied } from '../../src/core/replication.ts';
-import type { Applied, Step } from '../../src/core/step.ts';
+import type { Applied, PlainStep } from '../../src/core/step.ts';
 import { openServer } from '../../src/mysql/connection.ts';
 import type { Server } from '../../src/mysql/server.ts';
 import { type Account, ADMIN, ask, MMM } from '../../src/sandbox/accounts.ts';
@@ -13,7 +13,7 @@ import type { Mysqld } from '../../src/sandbox/mysqld.ts';
 import { frozen } from '../support/frozen.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 
-type Act = Step extends infer One ? (One extends Step ? Omit<One, 'host'> : never) : never;
+type Act = PlainStep extends infer One ? (One extends PlainStep ? Omit<One, 'host'> : never) : never;
 
 function serverFor(mysqld: Mysqld, account: Account = MMM): Server {
   const host = parseHost(mysqld.host);
