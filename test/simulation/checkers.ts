@@ -217,12 +217,13 @@ export class Checkers implements Watcher {
 
   /**
    * S2, as far as asynchronous replication can keep it: a host is never opened while the other, reachable, one holds acknowledged writes
-   * that it lacks [F13, F21]. Excused: drain_timeout, a host that only just became reachable, and what was counted and told already.
+   * that it lacks [F13, F21]. Excused: drain_timeout, a host that only just became reachable, another server at the other one's address (what it
+   * holds nobody can know before an operator says that it is the member), and what was counted and told already.
    */
   #checkHandOver(host: SimHost): void {
     const other = this.#world.other(host);
     const sinceMs = this.#closableSinceMs.get(other);
-    if (sinceMs === undefined || this.#nowMs - sinceMs < CLOSE_WITHIN_MS) return;
+    if (sinceMs === undefined || this.#nowMs - sinceMs < CLOSE_WITHIN_MS || !this.#world.isMember(other)) return;
     if (this.#world.options.policy.drainTimeoutSec !== null) return;
     const missing = this.#acknowledged.filter((write) => other.holds(write) && !host.holds(write)).length;
     if (missing === 0 || this.#world.wholeBoard().divergence?.host === other.host) return;

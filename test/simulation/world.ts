@@ -94,6 +94,8 @@ export class World {
   readonly #hash = createHash('sha256');
   /** An operator's own way to the board, which no link is in the way of. */
   readonly #operator: Store;
+  /** What the operators said of the servers behind the addresses: the uuid of each member. */
+  readonly #members = new Map<SimHost, string>();
   readonly #spared = new Set<string>();
   #writes = 0;
   #debug = false;
@@ -197,7 +199,16 @@ export class World {
   async rejoin(host: SimHost): Promise<boolean> {
     const { epoch } = await this.#operator.board(this.pair.uniqsign);
     if (epoch === null || !this.redis.up) return false;
-    return await this.#operator.putLife(this.pair.uniqsign, epoch, host.host, lifeOfNewMember(host.facts().boot));
+    const { uuid } = host;
+    const done = await this.#operator.putLife(this.pair.uniqsign, epoch, host.host, lifeOfNewMember(host.facts().boot));
+    if (done) this.#members.set(host, uuid);
+    return done;
+  }
+
+  /** Not another server behind a member's address, of which no operator has said yet that it is the member now. */
+  isMember(host: SimHost): boolean {
+    const uuid = this.#members.get(host);
+    return uuid === undefined ? host.isOriginal : uuid === host.uuid;
   }
 
   /** A board that was emptied or restored knows an older server of that address, or a pause that is over: its operator says so again. */
