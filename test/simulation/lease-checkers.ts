@@ -174,7 +174,9 @@ export class LeaseCheckers {
     if (onUnreachable === 'promote' && (isFlagged || !this.#wasArmed(host))) return Number.POSITIVE_INFINITY;
     // Its own machine's row is gone: no promise is made for another server.
     if (row === null) return Number.POSITIVE_INFINITY;
-    // Without read_only in its my.cnf nobody promises anything before its EVENT has run, or an agent has seen it.
+    // Without read_only in its my.cnf nobody promises anything before its EVENT has run, which closes no endless lease, or an agent sees it.
+    const isUnseen = row.lease.kind === 'endless' && row.opened?.startedSec !== host.startedSec;
+    if (this.#world.options.style.startsWritable && isUnseen) return Number.POSITIVE_INFINITY;
     const startedMs = this.#world.options.style.startsWritable ? host.upSinceMs : Number.NEGATIVE_INFINITY;
     const thawedMs = host.frozen === null ? Number.NEGATIVE_INFINITY : host.upSinceMs;
     const lockedMs = this.#wasLockedMs.get(host) ?? Number.NEGATIVE_INFINITY;
