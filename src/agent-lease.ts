@@ -9,10 +9,10 @@ import type { Called } from './core/call.ts';
 import type { Board } from './core/decision.ts';
 import { type ErrorCode, MmmError } from './core/errors.ts';
 import { bearsWitness } from './core/guard.ts';
-import { isArmed } from './core/host-row.ts';
+import { isArmed, wasOpenedUnder } from './core/host-row.ts';
 import { grantableMs, keepingIntervalMs, lifeAfter, openedUnder, type Witness, witnessOf } from './core/lease.ts';
 import type { Log } from './core/log.ts';
-import type { Epoch, Host } from './core/pair.ts';
+import { type Epoch, type Host, isOfDecision } from './core/pair.ts';
 import { LeaseLooks, type RowSeen, within } from './lease-looks.ts';
 import type { Fence } from './mysql/fence.ts';
 import type { Clock } from './ops/clock.ts';
@@ -296,13 +296,8 @@ export class LeaseKeeper {
 const OF_THE_CONNECTION: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['store-down', 'store-auth', 'store-loading']);
 
 /** It was opened under this decision in this life, and is closed now: its lease ran out, or somebody closed it by hand. */
-function isOpenedByRow({ epoch, opened, startedSec }: RowSeen['row'], known: Epoch): boolean {
-  return (
-    epoch?.number === known.number &&
-    epoch.id === known.id &&
-    opened?.number === known.number &&
-    opened.startedSec === startedSec
-  );
+function isOpenedByRow(row: RowSeen['row'], known: Epoch): boolean {
+  return isOfDecision(row.epoch, known) && wasOpenedUnder(row, known) && row.opened?.startedSec === row.startedSec;
 }
 
 function whyNot(called: Exclude<Called, { kind: 'done' }>): string {

@@ -2,9 +2,9 @@
 // Comes from src/agent.ts, which decides nothing here and does nothing to a server; goes on to the log, the board and ops/mail.ts.
 
 import { describeConflict } from './core/conflict.ts';
-import type { Board, Report } from './core/decision.ts';
+import { answerOf, type Board, type Report } from './core/decision.ts';
 import { type Divergence, describeDivergence, isMerged, type LeftBehind } from './core/divergence.ts';
-import { wasOpenedUnder } from './core/guard.ts';
+import { wasOpenedUnder } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
@@ -227,9 +227,10 @@ export function isWaiting(step: Step): boolean {
   return step.do === 'await-applied' || step.do === 'await-received' || step.do === 'await-lease';
 }
 
-function isAnswered({ epoch, report }: Board, outcome: Report['outcome'], host: Host, why: string): boolean {
-  if (report === null || report.epoch.number !== epoch?.number || report.epoch.id !== epoch.id) return false;
-  return report.outcome === outcome && report.host === host && (outcome === 'opened' || report.why === why);
+function isAnswered(board: Board, outcome: Report['outcome'], host: Host, why: string): boolean {
+  const answer = answerOf(board);
+  if (answer?.outcome !== outcome || answer.host !== host) return false;
+  return outcome === 'opened' || answer.why === why;
 }
 
 /** What the timeline of a failover calls it. */

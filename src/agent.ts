@@ -23,9 +23,9 @@ import {
 import { AgentTelling, isWaiting, type Mailer, newWork } from './agent-telling.ts';
 import type { Board } from './core/decision.ts';
 import { MmmError } from './core/errors.ts';
-import { isClaimed, wasOpenedInThisLife, wasOpenedUnder } from './core/guard.ts';
+import { isClaimed, wasOpenedInThisLife } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
-import type { HostRow } from './core/host-row.ts';
+import { type HostRow, wasOpenedUnder } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';

@@ -5,7 +5,7 @@ import type { AgentRecord } from './core/agents.ts';
 import { isGuarded, leaseChange, type Permit, permit, permittedLease, tooFewAgents, unarmed } from './core/arming.ts';
 import type { Board, Policy, Terms } from './core/decision.ts';
 import type { Observation } from './core/observation.ts';
-import type { Epoch, Host, Pair } from './core/pair.ts';
+import type { Epoch, EpochName, Host, Pair } from './core/pair.ts';
 import { isOver, type Request } from './core/request.ts';
 import { highestIn, isOf, rowOf, whyOlder } from './core/rows.ts';
 import type { Guarded } from './core/scene.ts';
@@ -69,7 +69,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
   let renewals: Renewals | null = null;
   let readySinceMs: number | null = null;
   /** Under which epoch a host was last seen to be opened. */
-  const opened = new Map<Host, Pick<Epoch, 'number' | 'id'>>();
+  const opened = new Map<Host, EpochName>();
 
   return { begin, look, committed, wentBack: ({ epoch }) => (epoch?.number ?? 0) < (known?.number ?? 0) };
 

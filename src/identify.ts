@@ -5,13 +5,13 @@
 import { permit } from './core/arming.ts';
 import { FRESH_MS } from './core/death.ts';
 import { decide } from './core/decide.ts';
-import { type Board, type Decision, NO_TERMS, type Policy, type Terms } from './core/decision.ts';
+import { answerOf, type Board, type Decision, NO_TERMS, type Policy, type Terms } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Observation } from './core/observation.ts';
 import { type Attention, agree, countNews, lookedAtSince, type News } from './core/observers.ts';
 import type { Pacing } from './core/pacing.ts';
 import type { Host, Pair, Roles } from './core/pair.ts';
-import { otherHost } from './core/pair.ts';
+import { isOfDecision, otherHost } from './core/pair.ts';
 import { isOver, objections, type Request } from './core/request.ts';
 import { type DecideState, FIRST_STATE } from './core/scene.ts';
 import { type GuardView, makeGuardWatch } from './identify-guard.ts';
@@ -155,7 +155,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     nowMs: number,
   ): readonly string[] {
     if (nowMs >= request.expiresMs) return ['it came too late'];
-    if (request.epoch.number !== board.epoch?.number || request.epoch.id !== board.epoch.id || roles === null) {
+    if (!isOfDecision(request.epoch, board.epoch) || roles === null) {
       return ['the roles were decided anew meanwhile'];
     }
     return objections(request, { pair, roles, observations, nowMs });
@@ -183,9 +183,10 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
   }
 
   /** The agents began this very decision and took it back, or an operator asked for it and they did not get it done in time. */
-  function failureOf({ epoch, report, terms, opened }: Board): { host: Host; why: string } | null {
+  function failureOf(board: Board): { host: Host; why: string } | null {
+    const { epoch, terms, opened } = board;
     if (epoch === null) return null;
-    const answer = report?.epoch.number === epoch.number && report.epoch.id === epoch.id ? report : null;
+    const answer = answerOf(board);
     if (answer?.outcome === 'failed') return { host: answer.host, why: answer.why };
     // Once it was opened, whatever befalls it later is for the rules.
     if (opened === epoch.active || terms.backAtMs === null || clock.wall() < terms.backAtMs) return null;

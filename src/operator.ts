@@ -2,7 +2,7 @@
 // of it. Comes from commands/switchover.ts and commands/failover.ts; goes on to src/identify.ts `answer`, then to src/agent.ts.
 
 import { unarmed } from './core/arming.ts';
-import type { Board, Policy } from './core/decision.ts';
+import { answerOf, type Board, type Policy } from './core/decision.ts';
 import { leaseWaitMs } from './core/lease.ts';
 import { type Evidence, isAlive, type Observation } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
@@ -122,11 +122,11 @@ export function leaseOfPause(
 }
 
 /** A change that is still under way is not to be crossed by another one that may wait. */
-function unfinished({ report, epoch, roles }: Board): string[] {
-  if (report?.epoch.id === epoch?.id && report?.outcome === 'opened') return [];
-  const why =
-    report?.epoch.id === epoch?.id ? `: ${report?.outcome}: ${report?.why}` : ', as nobody has reported on it';
-  return [`the last decision, that ${roles?.active} be the active, is not carried out yet${why}`];
+function unfinished(board: Board): string[] {
+  const answer = answerOf(board);
+  if (answer?.outcome === 'opened') return [];
+  const why = answer === null ? ', as nobody has reported on it' : `: ${answer.outcome}: ${answer.why}`;
+  return [`the last decision, that ${board.roles?.active} be the active, is not carried out yet${why}`];
 }
 
 export type Ending =
@@ -180,7 +180,7 @@ type Sight =
 function see(board: Board, request: Request, before: Sight): Sight {
   const active = board.roles?.active ?? null;
   if (board.terms.requestId === request.id) {
-    const report = board.report?.epoch.id === board.epoch?.id ? board.report : null;
+    const report = answerOf(board);
     if (report === null) return { kind: 'under-way', why: 'no agent has reported yet' };
     if (report.outcome === 'opened') return { kind: 'done', noWriterMs: report.noWriterMs, did: report.why };
     return { kind: 'under-way', why: `${report.outcome}: ${report.why}` };

@@ -4,8 +4,9 @@
 import type { AgentRecord, Renewal } from './core/agents.ts';
 import { registered as registeredOf, tooFewAgents, whyUnfenced } from './core/arming.ts';
 import type { Board, Policy } from './core/decision.ts';
+import { wasOpenedUnder } from './core/host-row.ts';
 import type { Observation, SeenFacts, SeenRow } from './core/observation.ts';
-import type { Epoch, Host, Roles } from './core/pair.ts';
+import { type Epoch, type Host, isSameEpoch, type Roles } from './core/pair.ts';
 import { isOver } from './core/request.ts';
 import { whyStranger } from './core/stranger.ts';
 
@@ -149,10 +150,10 @@ function disagreementsOf({
     const known = row.epoch;
     if (known === null || known.number < epoch.number) {
       told.push(`${host} knows ${named(known)}, the board ${named(epoch)}`);
-    } else if (known.number > epoch.number || known.id !== epoch.id || known.active !== epoch.active) {
+    } else if (!isSameEpoch(known, epoch)) {
       told.push(`${host} knows ${named(known)}, the board only ${named(epoch)}: the board is the older one`);
     }
-    if (host === roles.active && readOnly === false && (row.opened === null || row.opened.id !== epoch.id)) {
+    if (host === roles.active && readOnly === false && !wasOpenedUnder(row, epoch)) {
       const instead = `not under decision ${epoch.number}`;
       told.push(
         row.opened === null

@@ -1,7 +1,7 @@
 // What `mmm status` shows: the board of each pair, as the contract's text or as JSON.
 // Comes from commands/status.ts; reads store/store.ts and changes nothing.
 
-import type { Board, Report } from './core/decision.ts';
+import { answerOf, type Board, type Report } from './core/decision.ts';
 import { type Divergence, describeDivergence } from './core/divergence.ts';
 import type { Observation, Seen, Sighting } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
@@ -86,7 +86,7 @@ export async function pairStatus(store: Store, pair: Pair, nowMs: number): Promi
     undecided: board.roles === null ? statuses : [],
     observers: sightings.map((sighting) => observerStatus(sighting, nowMs)),
     epoch: board.epoch?.number ?? null,
-    report: reportOf(board.report, board.epoch?.id),
+    report: reportOf(board),
     unansweredSec: unansweredOf(board, nowMs),
     divergence: board.divergence,
     paused: pausedOf(board.pause, nowMs),
@@ -122,15 +122,17 @@ function requestOf(request: Request | null, nowMs: number): PairStatus['request'
 }
 
 /** An answer to an older decision says nothing about this one. */
-function reportOf(report: Report | null, epochId: string | undefined): PairStatus['report'] {
-  if (report === null || report.epoch.id !== epochId) return null;
-  const { outcome, why, agent, atMs } = report;
+function reportOf(board: Board): PairStatus['report'] {
+  const answer = answerOf(board);
+  if (answer === null) return null;
+  const { outcome, why, agent, atMs } = answer;
   return { outcome, why, agent, atMs };
 }
 
 /** An agent answers within a second or two, if only to say what it waits for. */
-function unansweredOf({ epoch, report, decidedAtMs }: Board, nowMs: number): number | null {
-  if (epoch === null || decidedAtMs === null || reportOf(report, epoch.id) !== null) return null;
+function unansweredOf(board: Board, nowMs: number): number | null {
+  const { epoch, decidedAtMs } = board;
+  if (epoch === null || decidedAtMs === null || answerOf(board) !== null) return null;
   return nowMs - decidedAtMs < UNANSWERED_MS ? null : ageSec(decidedAtMs, nowMs);
 }
 

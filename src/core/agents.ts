@@ -1,13 +1,13 @@
 // What the agents tell each other and identify about themselves: who is there, and whether the active's lease can still be renewed.
 // Written by src/agent-lease.ts with each renewal, read by src/identify.ts (arming [F15], the lease's verdict [F16]) and status.
 
-import type { Epoch, Host } from './pair.ts';
+import type { EpochName, Host } from './pair.ts';
 
 /** What came of an agent's last attempt at the lease of the host that is open. */
 export interface Renewal {
   readonly host: Host;
   /** The epoch under which that host was opened. */
-  readonly epoch: Pick<Epoch, 'number' | 'id'>;
+  readonly epoch: EpochName;
   /** renewed: it has a lease to come. endless: there is nothing to renew. failed: it did not answer, or has run out. no-witness: nobody could say that no higher epoch exists. */
   readonly outcome: 'renewed' | 'endless' | 'failed' | 'no-witness';
   /** Counts this agent's successes since it began, so that a reader sees a new one without comparing clocks. */

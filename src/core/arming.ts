@@ -4,6 +4,7 @@
 
 import { type AgentRecord, keepsLeases } from './agents.ts';
 import type { Board, Policy, Terms } from './decision.ts';
+import { wasOpenedUnder } from './host-row.ts';
 import type { Observation, SeenFacts } from './observation.ts';
 import type { Host } from './pair.ts';
 
@@ -134,7 +135,7 @@ function openUnderBoard({ board: { epoch, roles }, active }: Scene): string | nu
   if (facts === null) return `${roles.active} does not answer`;
   const { row, readOnly } = facts;
   if (readOnly !== false) return `${roles.active} does not take writes`;
-  if (row?.opened?.number === epoch.number && row.opened.id === epoch.id) return null;
+  if (wasOpenedUnder(row, epoch)) return null;
   return `the row of ${roles.active} does not say yet that it was opened by decision ${epoch.number}`;
 }
 

@@ -2,7 +2,7 @@
 
 import type { Divergence } from './divergence.ts';
 import type { Past } from './pacing.ts';
-import type { Epoch, Host, Roles } from './pair.ts';
+import { type Epoch, type EpochName, type Host, isOfDecision, type Roles } from './pair.ts';
 import type { Pause, Request } from './request.ts';
 
 /** Roles wanted, with their reasons. */
@@ -83,7 +83,7 @@ export interface Board {
 /** What the agents made of a decision. Written by the agent that acted, read by identify and status. */
 export interface Report {
   /** The epoch's number and id that it answers. */
-  readonly epoch: Pick<Epoch, 'number' | 'id'>;
+  readonly epoch: EpochName;
   /** opened: the active takes writes. held: nothing was changed, `why` tells what is missing. failed: the change was begun and taken back. */
   readonly outcome: 'opened' | 'held' | 'failed';
   readonly host: Host;
@@ -92,6 +92,11 @@ export interface Report {
   readonly agent: string;
   /** How long clients were kept from writing by this change, from before the fence to after the opening; null when nobody knows. */
   readonly noWriterMs: number | null;
+}
+
+/** What an agent answered to the very decision on the board; null: nothing yet. */
+export function answerOf({ epoch, report }: Pick<Board, 'epoch' | 'report'>): Report | null {
+  return report !== null && isOfDecision(report.epoch, epoch) ? report : null;
 }
 
 /** What the operator wants done when the protocol meets a choice; identify writes it to the board for the agents. */

@@ -3,7 +3,7 @@
 
 import { containsGtids, countGtids, type GtidSet, parseGtids, subtractGtids, writeGtids } from './gtid.ts';
 import type { Coordinates, Evidence, Facts } from './observation.ts';
-import type { Epoch, Host, Roles } from './pair.ts';
+import type { EpochName, Host, Roles } from './pair.ts';
 import { hasReceived, isApplied } from './replication.ts';
 
 /** What one host holds and the active never saw. */
@@ -22,7 +22,7 @@ export interface LeftBehind {
 export interface Divergence extends LeftBehind {
   readonly host: Host;
   /** The decision under which it was found; null: a Perl identify decided. */
-  readonly epoch: Pick<Epoch, 'number' | 'id'> | null;
+  readonly epoch: EpochName | null;
   /** Unix milliseconds. */
   readonly foundAtMs: number;
 }

@@ -5,7 +5,7 @@ import type { Board, Policy } from './decision.ts';
 import type { HostRow } from './host-row.ts';
 import { leaseWaitMs } from './lease.ts';
 import type { Boot, Evidence, Facts } from './observation.ts';
-import type { Epoch, Host, Roles } from './pair.ts';
+import { type Epoch, type Host, isSameEpoch, type Roles } from './pair.ts';
 import { whyStranger } from './stranger.ts';
 
 /** What a pair with a safety on knows besides its facts, among which the rows are. */
@@ -48,13 +48,7 @@ export function knowsHigher(row: HostRow | null, epoch: Epoch): boolean {
 }
 
 export function isClaimed(row: HostRow | null, epoch: Epoch): boolean {
-  const known = row?.epoch ?? null;
-  return known !== null && known.number === epoch.number && known.id === epoch.id && known.active === epoch.active;
-}
-
-/** It was opened under this very decision, in this or an earlier life. */
-export function wasOpenedUnder(row: HostRow | null, epoch: Epoch): boolean {
-  return row?.opened?.number === epoch.number && row.opened.id === epoch.id;
+  return row !== null && isSameEpoch(row.epoch, epoch);
 }
 
 /** It was opened by us in this life, under whatever decision: else somebody set read_only off by hand, or it started writable. */

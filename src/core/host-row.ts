@@ -2,7 +2,7 @@
 // Read by mysql/fence-connection.ts with every comparing call; whoever decides about a lease or a witness asks it here.
 
 import { MmmError } from './errors.ts';
-import { type Epoch, parseHost } from './pair.ts';
+import { type Epoch, type EpochName, isOfDecision, parseHost } from './pair.ts';
 
 /**
  * Grows with every change of anything in the schema. Whoever finds a higher one leaves it alone and calls it all the same, so the
@@ -44,6 +44,11 @@ export const TICK_AHEAD_MS = 200;
 /** Armed is evidence, not a setting [F17]: the EVENT that takes the lease's side ran within the last seconds. */
 export function isArmed({ tickMs, nowMs }: Pick<HostRow, 'tickMs' | 'nowMs'>): boolean {
   return tickMs !== null && tickMs <= nowMs + TICK_AHEAD_MS && nowMs - tickMs <= FRESH_TICK_MS;
+}
+
+/** The server was opened under this very decision, in this or an earlier life. */
+export function wasOpenedUnder(row: Pick<HostRow, 'opened'> | null, epoch: EpochName): boolean {
+  return row !== null && isOfDecision(row.opened, epoch);
 }
 
 type Columns = Readonly<Record<string, string | null>>;

@@ -2,9 +2,9 @@
 // Asked by guard.ts (may a silent host be passed over?), agent-hands.ts and agent-lease.ts (before each grant) and identify's verdict.
 
 import { type Decision, type Life, NO_TERMS } from './decision.ts';
-import { type HostRow, isArmed } from './host-row.ts';
+import { type HostRow, isArmed, wasOpenedUnder } from './host-row.ts';
 import type { Past } from './pacing.ts';
-import type { Epoch, Roles } from './pair.ts';
+import { type Epoch, isSameEpoch, type Roles } from './pair.ts';
 
 /** The EVENT that closes a server comes every second. */
 const EVENT_MS = 1_000;
@@ -37,26 +37,23 @@ export function witnessOf({
   if (other !== null) {
     const known = other.epoch;
     const lower = known === null || known.number < epoch.number;
-    if (lower || isSame(known, epoch)) return { agrees: true, who: 'the row of the other host' };
+    if (lower || isSameEpoch(known, epoch)) return { agrees: true, who: 'the row of the other host' };
     return { agrees: false, why: `the other host knows decision ${known.number} (${known.active})` };
   }
   if (board === null)
     return { agrees: false, why: 'neither the other host nor the board says that no higher decision exists' };
-  if (isSame(board, epoch)) return { agrees: true, who: 'the board' };
+  if (isSameEpoch(board, epoch)) return { agrees: true, who: 'the board' };
   return {
     agrees: false,
     why: `the other host does not answer, and the board says decision ${board.number} (${board.active})`,
   };
 }
 
-function isSame(one: Epoch, other: Epoch): boolean {
-  return one.number === other.number && one.id === other.id && one.active === other.active;
-}
-
 /** The epoch under which this host takes writes, opened by us in this boot: what a renewal must carry. null: it takes none, or not ours. */
-export function openedUnder({ epoch, opened, readOnly, startedSec }: HostRow): Epoch | null {
-  if (readOnly || epoch === null || opened === null || opened.startedSec !== startedSec) return null;
-  return opened.number === epoch.number && opened.id === epoch.id ? epoch : null;
+export function openedUnder(row: HostRow): Epoch | null {
+  const { epoch, opened, readOnly, startedSec } = row;
+  if (readOnly || epoch === null || opened?.startedSec !== startedSec) return null;
+  return wasOpenedUnder(row, epoch) ? epoch : null;
 }
 
 /** A lease of less than three of these is renewed more often, so that one renewal may be lost. */

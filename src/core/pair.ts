@@ -25,6 +25,19 @@ export interface Epoch {
   readonly active: Host;
 }
 
+/** How a report, a request, a renewal or an opening says of which decision it is. */
+export type EpochName = Pick<Epoch, 'number' | 'id'>;
+
+/** Of one decision, and not of another that was given the same number: the board was emptied or restored in between. */
+export function isOfDecision(one: EpochName | null, other: EpochName | null): boolean {
+  return one !== null && other !== null && one.number === other.number && one.id === other.id;
+}
+
+/** The same decision, down to the host that it opens. */
+export function isSameEpoch(one: Epoch | null, other: Epoch | null): boolean {
+  return isOfDecision(one, other) && one?.active === other?.active;
+}
+
 const HOST = /^(?:\[[0-9A-Fa-f:.]+\]|[^\s:,[\]]+):([0-9]{1,5})$/;
 
 function isHost(text: string): text is Host {

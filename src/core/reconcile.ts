@@ -13,9 +13,8 @@ import {
   isOfAnotherPair,
   knowsHigher,
   wasOpenedInThisLife,
-  wasOpenedUnder,
 } from './guard.ts';
-import { isArmed, SCHEMA_VERSION } from './host-row.ts';
+import { isArmed, SCHEMA_VERSION, wasOpenedUnder } from './host-row.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
 import type { Host, Roles } from './pair.ts';

@@ -3,7 +3,7 @@
 
 import { type Answers, type Judgement, judge } from './death.ts';
 import type { Observation } from './observation.ts';
-import type { Epoch, Host, Pair, Roles } from './pair.ts';
+import type { EpochName, Host, Pair, Roles } from './pair.ts';
 
 /** A planned change is asked about two living hosts, so what is known of them must be new. */
 const FRESH_MS = 10_000;
@@ -16,7 +16,7 @@ export interface Request {
   /** Who asked, for logs and status. */
   readonly by: string;
   /** The board's epoch when it was asked for; another one makes the request void. */
-  readonly epoch: Pick<Epoch, 'number' | 'id'>;
+  readonly epoch: EpochName;
   /** Unix milliseconds. */
   readonly atMs: number;
   /** When nobody carries it out any more, Unix milliseconds. */

@@ -2,8 +2,9 @@
 // Comes from src/identify-guard.ts (is the board older?) and core/decide.ts (who is the active then?).
 
 import type { Answers } from './death.ts';
+import { wasOpenedUnder } from './host-row.ts';
 import type { Observation, SeenRow } from './observation.ts';
-import type { Epoch, Host, Pair } from './pair.ts';
+import { type Epoch, type Host, isSameEpoch, type Pair } from './pair.ts';
 
 interface Both {
   readonly primary: Observation | null;
@@ -32,18 +33,14 @@ export function whyOlder(epoch: Epoch | null, { primary, secondary }: Both): str
     const number = highestOf(row);
     const board = epoch === null ? 'the board names no decision' : `the board holds decision ${epoch.number}`;
     if (number > (epoch?.number ?? 0)) return `${board}, and ${seen.host} knows decision ${number}`;
-    if (epoch !== null && isAnother(row.epoch, epoch)) {
+    if (epoch !== null && row.epoch?.number === epoch.number && !isSameEpoch(row.epoch, epoch)) {
       return `${board}, and ${seen.host} knows another decision of that number`;
     }
-    if (epoch !== null && row.opened?.number === epoch.number && row.opened.id !== epoch.id) {
+    if (epoch !== null && row.opened?.number === epoch.number && !wasOpenedUnder(row, epoch)) {
       return `${board}, and ${seen.host} was opened by another decision of that number`;
     }
   }
   return null;
-}
-
-function isAnother(known: Epoch | null, epoch: Epoch): boolean {
-  return known?.number === epoch.number && (known.id !== epoch.id || known.active !== epoch.active);
 }
 
 /** A server that served in another pair brings a row of that time: its number counts, its story does not. */
@@ -90,7 +87,7 @@ function openedLast(hosts: readonly [Answers, Answers], { pair, known }: Asked):
   const found =
     those.length === 1
       ? those[0]
-      : (those.find(({ facts }) => facts.row?.opened?.id === known?.id) ??
+      : (those.find(({ facts }) => known !== null && wasOpenedUnder(facts.row, known)) ??
         (writable.length === 1 ? writable[0] : undefined));
   if (found === undefined) return null;
   return { active: found.host, why: `${found.host} was opened last, by decision ${last}` };

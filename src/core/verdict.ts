@@ -4,7 +4,7 @@
 import { AGENT_TTL_MS, type AgentRecord, type Renewal } from './agents.ts';
 import type { Board } from './decision.ts';
 import { leaseWaitMs } from './lease.ts';
-import type { Epoch, Host } from './pair.ts';
+import { type EpochName, type Host, isOfDecision } from './pair.ts';
 
 /** What the agents' records have shown so far, by the reader's own monotonic clock: theirs may differ. */
 export interface Renewals {
@@ -50,7 +50,7 @@ interface Evidence {
   readonly board: Pick<Board, 'epoch' | 'unfenced' | 'lives'>;
   readonly active: Host;
   /** Under which epoch the active was opened, by the last look at its row; null: this process has not seen it. */
-  readonly opened: Pick<Epoch, 'number' | 'id'> | null;
+  readonly opened: EpochName | null;
   /** No monitor that reports can reach it. */
   readonly goneToAll: boolean;
   readonly records: readonly AgentRecord[];
@@ -93,9 +93,9 @@ function attempts({
   const about = records.flatMap(({ name, renewal }) => (renewal?.host === active ? [{ name, ...renewal }] : []));
   // The agents may have read a row that no monitor has. A number above the board's is another matter: then the board is older.
   const known = about.map(({ epoch }) => epoch).filter(({ number }) => number <= (board.epoch?.number ?? 0));
-  const newest = [...(opened === null ? [] : [opened]), ...known].reduce<Pick<Epoch, 'number' | 'id'> | null>(
+  const newest = [...(opened === null ? [] : [opened]), ...known].reduce<EpochName | null>(
     (one, other) => (one === null || other.number > one.number ? other : one),
     null,
   );
-  return about.filter(({ epoch }) => epoch.number === newest?.number && epoch.id === newest.id);
+  return about.filter(({ epoch }) => isOfDecision(epoch, newest));
 }

@@ -5,7 +5,7 @@ import type { AgentRecord } from '../core/agents.ts';
 import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
-import type { Epoch, Host, Pair, Roles } from '../core/pair.ts';
+import type { Epoch, EpochName, Host, Pair, Roles } from '../core/pair.ts';
 import type { Pause, Request } from '../core/request.ts';
 
 /** What can be listened to: our own wake-ups after observations and decisions, and the contract's message. */
@@ -27,7 +27,7 @@ export interface FoundPair {
 }
 
 /** What a change is compared with: it is of this decision, or it does not happen. */
-export type EpochGuard = Pick<Epoch, 'number' | 'id'>;
+export type EpochGuard = EpochName;
 
 export type Left = 'others' | 'last' | 'conflict';
 

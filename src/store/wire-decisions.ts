@@ -3,7 +3,7 @@
 
 import { type Decision, NO_SAFETY, type Policy, type Report, type Terms } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
-import { type Epoch, type Host, parseHost, type Roles } from '../core/pair.ts';
+import { type Epoch, type EpochName, type Host, parseHost, type Roles } from '../core/pair.ts';
 import {
   ABSENT,
   type Decoded,
@@ -81,7 +81,7 @@ function termsIn(fields: Fields): Terms {
 }
 
 /** The fields that tell one epoch from every other. */
-export function encodeEpochGuard(epoch: Pick<Epoch, 'number' | 'id'>): Fields {
+export function encodeEpochGuard(epoch: EpochName): Fields {
   return new Map([
     ['number', String(epoch.number)],
     ['id', epoch.id],
@@ -130,7 +130,7 @@ function reasonsIn(fields: Fields): string[] {
   }
 }
 
-function epochGuard(fields: Fields): Pick<Epoch, 'number' | 'id'> {
+function epochGuard(fields: Fields): EpochName {
   return { number: integer(fields, 'number', 1), id: text(fields, 'id') };
 }
 
