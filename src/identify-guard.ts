@@ -230,6 +230,8 @@ function samePolicy(one: Policy, other: Policy): boolean {
     one.leaseMs === other.leaseMs &&
     one.leaseAgents === other.leaseAgents &&
     one.onUnreachable === other.onUnreachable &&
-    one.fenceHook === other.fenceHook
+    one.fenceHook === other.fenceHook &&
+    one.durability === other.durability &&
+    one.onDivergence === other.onDivergence
   );
 }

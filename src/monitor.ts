@@ -290,8 +290,11 @@ function asSeen(evidence: Evidence, beside: Beside): Seen {
 function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
   const { readOnly, connections, replication, boot } = facts;
   const row = seenRow(facts.row);
+  // Asked together with the row: a server that was not asked for it says nothing of either.
+  const hasSemiSync = facts.row === null ? null : facts.semiSync !== null;
   if (replication === null) {
-    return { readOnly, connections, replicationOk: false, delaySec: 0, io: null, sql: null, hearing: null, boot, row };
+    const none = { replicationOk: false, delaySec: 0, io: null, sql: null, hearing: null };
+    return { readOnly, connections, ...none, boot, row, hasSemiSync };
   }
   const { io, sql } = replication;
   const follows = replicatesFrom(replication, other, memory.serverIds.get(other) ?? null);
@@ -305,6 +308,7 @@ function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
     hearing: hearingOf(memory, seen, other),
     boot,
     row,
+    hasSemiSync,
   };
 }
 

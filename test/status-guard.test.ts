@@ -37,6 +37,8 @@ function aBoard(over: Partial<Board> = {}): Board {
     pause: null,
     unfenced: false,
     lives: new Map([[PRIMARY, LIFE]]),
+    complete: null,
+    joining: null,
     announced: { active: PRIMARY, passive: SECONDARY },
     ...over,
   };

@@ -326,6 +326,9 @@ function policyOf(all: Values<typeof PAIR>): Policy {
     leaseAgents: all.lease_agents,
     onUnreachable: all.on_unreachable,
     fenceHook: all.fence_hook,
+    // Not to be configured before every part of it keeps its promises.
+    durability: 'async',
+    onDivergence: 'merge',
   };
 }
 

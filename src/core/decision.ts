@@ -1,5 +1,6 @@
 // What travels from identify to the agents and back: the decision on the board, and the report of what was done about it.
 
+import type { Complete, Joining } from './complete.ts';
 import type { Divergence } from './divergence.ts';
 import type { Past } from './pacing.ts';
 import { type Epoch, type EpochName, type Host, isOfDecision, type Roles } from './pair.ts';
@@ -33,6 +34,8 @@ export interface Terms extends Past {
    * no row of ours stands on its servers.
    */
   readonly lease: 'finite' | 'endless' | null;
+  /** What the agents keep: the policy's, unless a server has no semi-synchronous replication. */
+  readonly durability: Durability;
 }
 
 /** Those of a decision of which nothing is known, and of roles that a Perl identify wrote. */
@@ -43,6 +46,7 @@ export const NO_TERMS: Terms = {
   requestId: null,
   backAtMs: null,
   lease: null,
+  durability: 'async',
 };
 
 /** What the agents noted of one host: the last thing that is known when it falls silent. */
@@ -76,6 +80,10 @@ export interface Board {
   /** The pair's lease is endless on purpose [F6]; null: unknown, which counts as true. Without a safety on it means nothing. */
   readonly unfenced: boolean | null;
   readonly lives: ReadonlyMap<Host, Life>;
+  /** Which hosts hold every acknowledged commit (`durability=lossless`); null: unknown, which counts as none. */
+  readonly complete: Complete | null;
+  /** Who is about to be taken into that set. */
+  readonly joining: Joining | null;
   /** What the contract's keys say (`mysql-U-mode`). With a safety on the agents write them, and only after the opening. */
   readonly announced: Roles | null;
 }
@@ -112,7 +120,13 @@ export interface Policy {
   readonly onUnreachable: 'promote' | 'wait';
   /** An absolute path; null: none. */
   readonly fenceHook: string | null;
+  /** lossless: a commit is acknowledged when both servers have it, or the board knows that one of them alone is complete. */
+  readonly durability: Durability;
+  /** What becomes of what stayed on a host that lost its role. hold: nothing flows from it before an operator has looked. */
+  readonly onDivergence: 'merge' | 'hold';
 }
+
+export type Durability = 'async' | 'lossless';
 
 /** Of a configuration without these keys: as the Perl did, less its known faults. */
 export const NO_SAFETY: Policy = {
@@ -122,4 +136,6 @@ export const NO_SAFETY: Policy = {
   leaseAgents: 2,
   onUnreachable: 'promote',
   fenceHook: null,
+  durability: 'async',
+  onDivergence: 'merge',
 };

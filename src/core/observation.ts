@@ -93,6 +93,26 @@ export interface Facts {
   readonly accounts: AccountCounts | null;
   /** The server's own row; null: nothing of ours is there, or it is a copy of another server's. */
   readonly row: HostRow | null;
+  /** null: the server has no semi-synchronous replication, or nobody asked. */
+  readonly semiSync: SemiSync | null;
+}
+
+/** Semi-synchronous replication, both sides of it. */
+export interface SemiSync {
+  /** The source side is switched on: commits wait for a replica. */
+  readonly source: boolean;
+  /** Replicas that acknowledge. */
+  readonly clients: number;
+  /** Sessions that wait for an acknowledgement. */
+  readonly waiting: number;
+  /** Commits that were acknowledged since the server started. */
+  readonly acknowledged: number;
+  /** The replica side is switched on: it counts when the I/O thread starts. */
+  readonly replica: boolean;
+  /** The I/O thread acknowledges. */
+  readonly replicaOn: boolean;
+  /** What is not set as `durability=lossless` needs it (no time-out, AFTER_SYNC, waiting without replicas), in words; null: nothing. */
+  readonly wrong: string | null;
 }
 
 /** Why a host could not be read. The first four kinds are signs of life. */
@@ -161,6 +181,8 @@ export interface SeenFacts {
   readonly boot: Boot | null;
   /** What its row says; null: no row, or a monitor that does not look. */
   readonly row: SeenRow | null;
+  /** Whether it has semi-synchronous replication; null: nobody looked. */
+  readonly hasSemiSync: boolean | null;
 }
 
 /** The part of a server's row that identify decides with. */

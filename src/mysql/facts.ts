@@ -108,6 +108,7 @@ export async function readFacts(look: Look, wantsRow: boolean): Promise<Facts> {
     gtid: dialect.readGtid(row),
     accounts: await countAccounts(look, dialect, look.block),
     row: wantsRow ? await readRow(look) : null,
+    semiSync: null,
   };
 }
 

@@ -122,12 +122,12 @@ class DiskMemory implements StateFile {
 
 /** By name, so that nothing comes along that does not belong there. */
 function fieldsOf({ uniqsign, roles, policy }: RememberedPair): unknown {
-  const { drainTimeoutSec, fencing, leaseMs, leaseAgents, onUnreachable, fenceHook } = policy;
+  const { drainTimeoutSec, fencing, leaseMs, leaseAgents, onUnreachable, fenceHook, durability, onDivergence } = policy;
   return {
     uniqsign,
     active: roles.active,
     passive: roles.passive,
-    policy: { drainTimeoutSec, fencing, leaseMs, leaseAgents, onUnreachable, fenceHook },
+    policy: { drainTimeoutSec, fencing, leaseMs, leaseAgents, onUnreachable, fenceHook, durability, onDivergence },
   };
 }
 
@@ -174,6 +174,9 @@ function policyOf(policy: Fields): Policy {
     leaseAgents: amount(policy, 'leaseAgents', 1),
     onUnreachable: word(policy, 'onUnreachable', ['promote', 'wait'] as const),
     fenceHook: policy['fenceHook'] === null ? null : string(policy, 'fenceHook'),
+    // A file of before 0.2 has neither.
+    durability: 'durability' in policy ? word(policy, 'durability', ['async', 'lossless'] as const) : 'async',
+    onDivergence: 'onDivergence' in policy ? word(policy, 'onDivergence', ['merge', 'hold'] as const) : 'merge',
   };
 }
 

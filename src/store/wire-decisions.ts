@@ -1,7 +1,7 @@
 // A decision on the board: roles, epoch, terms, policy; and what comes of it: the report, and what was left behind.
 // Written and read by redis.ts; the nouns are those of core/decision.ts and core/divergence.ts.
 
-import { type Decision, NO_SAFETY, type Policy, type Report, type Terms } from '../core/decision.ts';
+import { type Decision, type Durability, NO_SAFETY, type Policy, type Report, type Terms } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import { type Epoch, type EpochName, type Host, parseHost, type Roles } from '../core/pair.ts';
 import {
@@ -55,6 +55,7 @@ export function encodeEpoch(decision: Decision): Fields {
 }
 
 const LEASES = ['finite', 'endless'] as const satisfies Terms['lease'][];
+const DURABILITIES = ['async', 'lossless'] as const satisfies Durability[];
 
 /** Every field each time, for one that was left out would keep the value of an earlier decision. */
 function encodeTerms(terms: Terms): Fields {
@@ -65,6 +66,7 @@ function encodeTerms(terms: Terms): Fields {
     ['request', terms.requestId ?? ''],
     ['back_ms', optionalDate(terms.backAtMs)],
     ['lease', terms.lease ?? ''],
+    ['durability', terms.durability],
   ]);
 }
 
@@ -77,6 +79,7 @@ function termsIn(fields: Fields): Terms {
     requestId: fields.get('request') || null,
     backAtMs: datedIfAny(fields, 'back_ms'),
     lease: fields.get('lease') ? oneOf(fields, 'lease', LEASES) : null,
+    durability: fields.has('durability') ? oneOf(fields, 'durability', DURABILITIES) : 'async',
   };
 }
 
@@ -142,6 +145,8 @@ export function encodePolicy(policy: Policy): Fields {
     ['lease_agents', String(policy.leaseAgents)],
     ['on_unreachable', policy.onUnreachable],
     ['fence_hook', policy.fenceHook ?? ''],
+    ['durability', policy.durability],
+    ['on_divergence', policy.onDivergence],
   ]);
 }
 
@@ -165,6 +170,8 @@ export function decodePolicy(fields: Fields): Decoded<Policy> {
       leaseAgents: integer(fields, 'lease_agents', 1),
       onUnreachable: oneOf(fields, 'on_unreachable', ['promote', 'wait']),
       fenceHook: fields.get('fence_hook') ? absolutePath(fields, 'fence_hook') : null,
+      durability: fields.has('durability') ? oneOf(fields, 'durability', DURABILITIES) : 'async',
+      onDivergence: fields.has('on_divergence') ? oneOf(fields, 'on_divergence', ['merge', 'hold']) : 'merge',
     };
   });
 }

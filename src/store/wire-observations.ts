@@ -67,6 +67,7 @@ export function encodeObservation(observation: Observation): Fields {
     ['uuid', facts?.boot?.uuid ?? ''],
     ['started_sec', facts?.boot ? String(facts.boot.startedSec) : ''],
     ...encodeRow(facts?.row ?? null),
+    ['semi_sync', flag(facts?.hasSemiSync ?? null)],
   ]);
 }
 
@@ -126,6 +127,7 @@ function answered(fields: Fields, ours: boolean): Seen {
     hearing: ours ? hearing(fields) : null,
     boot: ours ? boot(fields) : null,
     row: ours ? row(fields) : null,
+    hasSemiSync: ours && fields.get('semi_sync') ? isSet(fields, 'semi_sync') : null,
   };
   return { kind: 'answered', facts };
 }

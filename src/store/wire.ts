@@ -59,6 +59,8 @@ export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
     pause: take(keys.pause, decodePause(raw.pause)),
     unfenced: take(keys.unfenced, decodeUnfenced(raw.unfenced)),
     lives: livesIn(keys, raw.lives, take),
+    complete: null,
+    joining: null,
     announced,
   };
 }

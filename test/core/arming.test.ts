@@ -93,6 +93,8 @@ function aBoard(lease: Terms['lease'], over: Partial<Board> = {}): Board {
     pause: null,
     unfenced: true,
     lives: new Map(),
+    complete: null,
+    joining: null,
     announced: null,
     ...over,
   };

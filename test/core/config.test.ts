@@ -400,6 +400,8 @@ describe('the safeties', () => {
       leaseAgents: 3,
       onUnreachable: 'wait',
       fenceHook: '/opt/fence',
+      durability: 'async',
+      onDivergence: 'merge',
     });
   });
 

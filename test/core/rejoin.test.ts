@@ -25,6 +25,8 @@ function aBoard(over: Partial<Board> = {}): Board {
     pause: null,
     unfenced: false,
     lives: new Map([[B, { ...BOOT, cameUpReadOnly: true, armed: true }]]),
+    complete: null,
+    joining: null,
     announced: null,
     ...over,
   };

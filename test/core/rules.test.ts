@@ -96,6 +96,7 @@ describe('the five facts of an observation', () => {
     hearing: null,
     boot: null,
     row: null,
+    hasSemiSync: null,
   } as const;
 
   test('come from what the board carries', () => {

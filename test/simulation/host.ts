@@ -358,6 +358,7 @@ export class SimHost {
       gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
       row: this.schema.isInstalled ? this.schema.row : null,
+      semiSync: null,
     };
   }
 

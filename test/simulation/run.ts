@@ -219,6 +219,8 @@ function policyOf(guarded: boolean, chance: Chance): Policy {
     leaseAgents: chance.pick([2, 2, 2, 1]),
     onUnreachable: chance.pick(['wait', 'wait', 'wait', 'promote']),
     fenceHook: chance.happens(0.2) ? '/fence-hook' : null,
+    durability: 'async',
+    onDivergence: 'merge',
   };
 }
 

@@ -15,6 +15,8 @@ const LEASE: Policy = {
   leaseAgents: 1,
   onUnreachable: 'wait',
   fenceHook: '/usr/local/sbin/fence',
+  durability: 'lossless',
+  onDivergence: 'hold',
 };
 
 const LIFE: Life = { uuid: 'u-1', startedSec: 1_700_000_000, cameUpReadOnly: true, armed: false };
@@ -59,6 +61,8 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
           pause: null,
           unfenced: true,
           lives: new Map(),
+          complete: null,
+          joining: null,
           announced: null,
         });
         expect(await bench.hash(`${KEY}-mode`)).toEqual({});

@@ -216,6 +216,8 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
           pause: null,
           unfenced: null,
           lives: new Map(),
+          complete: null,
+          joining: null,
           announced: { active: PRIMARY, passive: SECONDARY },
         });
         await vi.waitFor(() => expect(published).toHaveLength(2));

@@ -27,6 +27,8 @@ const LEASE: Policy = {
   leaseAgents: 1,
   onUnreachable: 'wait',
   fenceHook: '/usr/local/sbin/fence',
+  durability: 'lossless',
+  onDivergence: 'hold',
 };
 const ROW: SeenRow = {
   epoch: { number: 8, id: 'y', active: SECONDARY },
@@ -69,6 +71,8 @@ describe('the bytes in Redis', () => {
       lease_agents: '1',
       on_unreachable: 'wait',
       fence_hook: '/usr/local/sbin/fence',
+      durability: 'lossless',
+      on_divergence: 'hold',
     });
     const life = { ...BOOT, cameUpReadOnly: true, armed: false };
     expect(Object.fromEntries(encodeLife(life))).toEqual({

@@ -42,7 +42,15 @@ const DECISION: Decision = {
   terms: NO_TERMS,
   unfenced: null,
 };
-const TERMS: Terms = { changedAtMs: AT_MS, preferred: B, force: true, requestId: 'r1', backAtMs: AT_MS, lease: null };
+const TERMS: Terms = {
+  changedAtMs: AT_MS,
+  preferred: B,
+  force: true,
+  requestId: 'r1',
+  backAtMs: AT_MS,
+  lease: null,
+  durability: 'lossless',
+};
 const REQUEST: Request = {
   id: 'r1',
   kind: 'switchover',
@@ -164,6 +172,7 @@ describe('the bytes in Redis', () => {
       heartbeat_ms: '',
       uuid: '',
       started_sec: '',
+      semi_sync: '',
       row_lease: '',
       row_armed: '',
       row_unfenced: '',
@@ -221,6 +230,7 @@ describe('the bytes in Redis', () => {
       heartbeat_ms: '',
       uuid: '',
       started_sec: '',
+      semi_sync: '',
       row_lease: '',
       row_armed: '',
       row_unfenced: '',
@@ -271,6 +281,7 @@ describe('the bytes in Redis', () => {
       back_ms: '',
       passive: '10.0.21.7:3308',
       lease: '',
+      durability: 'async',
     });
     expect(Object.fromEntries(encodeEpoch({ ...DECISION, terms: TERMS }))).toMatchObject({
       changed_ms: '1547610844123',
@@ -286,6 +297,8 @@ describe('the bytes in Redis', () => {
       lease_agents: '2',
       on_unreachable: 'promote',
       fence_hook: '',
+      durability: 'async',
+      on_divergence: 'merge',
     });
     expect(Object.fromEntries(encodePolicy({ ...NO_SAFETY, drainTimeoutSec: 60 }))).toMatchObject({
       drain_timeout: '60',
@@ -466,6 +479,7 @@ describe('what a Perl daemon writes', () => {
           hearing: null,
           boot: null,
           row: null,
+          hasSemiSync: null,
         },
       },
     });
@@ -648,6 +662,8 @@ describe('a pair as an agent finds it', () => {
         pause: null,
         unfenced: null,
         lives: new Map(),
+        complete: null,
+        joining: null,
         announced: ROLES,
       },
       policy: NO_SAFETY,

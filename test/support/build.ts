@@ -31,6 +31,7 @@ function seenFacts(over: Partial<SeenFacts> = {}): SeenFacts {
     hearing: null,
     boot: null,
     row: null,
+    hasSemiSync: null,
     ...over,
   };
 }

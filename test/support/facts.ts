@@ -36,6 +36,7 @@ export function someFacts(changes: Partial<Facts> = {}): Facts {
     gtid: null,
     accounts: null,
     row: null,
+    semiSync: null,
     ...changes,
   };
 }
