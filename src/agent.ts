@@ -182,7 +182,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         runHookBeside(found.policy.fenceHook, orders, step.host, signal);
         continue;
       }
-      const applied = await act(orders, step, { active, passive });
+      const applied = await act(found.board, orders, step, { active, passive });
       const tookMs = clock.monotonic() - beganMs;
       telling.step(work, next, applied, tookMs);
       if (step.do === 'start-replication' && applied.kind === 'done') looks.restarted.delete(step.host);
@@ -229,7 +229,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     }
   }
 
+  /** `board` was read after the hosts were looked at, unless it is away: what another agent noted of one before it changed it stands there. */
   async function act(
+    board: Board,
     orders: Orders | null,
     step: Step,
     seen: { readonly active: Look; readonly passive: Look },
@@ -247,7 +249,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     if (isDraining(step)) current.drainSinceMs ??= nowMs;
     if (step.do === 'close' && orders !== null && isOpen(evidence)) {
       const { row, boot } = evidence.facts;
-      if (!wasOpenedInThisLife(row, boot)) await noteWritable(orders, step.host, evidence.facts);
+      if (!wasOpenedInThisLife(row, boot)) await noteWritable(board, orders, step.host, evidence.facts);
     }
     let applied = await doStep(parts, orders, step, seen);
     for (let attempt = 1; isFailure(applied) && attempt < parts.tryOnFailure; attempt++) {
@@ -260,7 +262,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       current.opened ||= evidence.kind === 'answered' && evidence.facts.readOnly;
       const sinceMs = current.withoutWriterSinceMs;
       current.noWriterMs = sinceMs === null ? null : clock.monotonic() - sinceMs;
-      if (orders !== null && evidence.kind === 'answered') await noteLife(orders, evidence.facts);
+      if (orders !== null && evidence.kind === 'answered') await noteLife(board, orders, evidence.facts);
     }
     if (isHealing(step)) {
       current.receivedBefore = null;
@@ -279,8 +281,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   }
 
   /** Of a host that was read only when we first opened it in this life, it is known that it comes up so [F19]. */
-  async function noteLife({ epoch, roles, lease }: Orders, { boot, readOnly }: Facts): Promise<void> {
-    const known = (await store.board(uniqsign)).lives.get(roles.active);
+  async function noteLife({ lives }: Board, { epoch, roles, lease }: Orders, { boot, readOnly }: Facts): Promise<void> {
+    const known = lives.get(roles.active);
     // Later it may be read only because we closed it.
     const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
     const cameUpReadOnly = sameLife ? known.cameUpReadOnly : readOnly;
@@ -288,10 +290,9 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
   }
 
   /** Its my.cnf lets it start writable, or somebody opened it: once we have closed it, nobody could tell. */
-  async function noteWritable({ epoch }: Orders, host: Host, { boot }: Facts): Promise<void> {
-    const known = (await store.board(uniqsign)).lives.get(host);
+  async function noteWritable({ lives }: Board, { epoch }: Orders, host: Host, { boot }: Facts): Promise<void> {
     // It is closed as anybody else, and stays a stranger.
-    if (whyStranger(host, boot, known) !== null) return;
+    if (whyStranger(host, boot, lives.get(host)) !== null) return;
     await store.putLife(uniqsign, epoch, host, { ...boot, cameUpReadOnly: false, armed: false });
   }
 
