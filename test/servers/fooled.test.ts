@@ -14,7 +14,7 @@
 // | firewall that rejects the managers alone          | yes                | cut-off.test.ts                                           |
 // | a server's clock jumps                            | yes                | fence.real.test.ts (F17); told: test/agent-lease.test.ts  |
 // | a manager's clock jumps                           | no: monotonic      | test/core/death.test.ts, supervise.test.ts, test/simulation |
-// | a manager frozen or starved                       | yes                | rounds.test.ts, supervise.test.ts                         |
+// | a manager frozen or starved                       | yes                | monitor.test.ts, supervise.test.ts                        |
 // | another server behind the address                 | left-wrong.test.ts | lease-operator.test.ts (rebuilt while away)               |
 
 import { join } from 'node:path';

@@ -111,3 +111,15 @@ export function fakePair(): { a: FakeServer; b: FakeServer } {
     ),
   };
 }
+
+/** The server does all steps but this one. Returns how often it was asked to. */
+export function refuse(server: FakeServer, what: string): () => number {
+  const { apply } = server;
+  let count = 0;
+  server.apply = (step) => {
+    if (step.do !== what) return apply.call(server, step);
+    count += 1;
+    return Promise.resolve(failure('server-error'));
+  };
+  return () => count;
+}
