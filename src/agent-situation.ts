@@ -77,6 +77,7 @@ function guardOf(
   const flagOnBoard = board.unfenced !== false;
   const row = active.kind === 'answered' ? active.facts.row : null;
   const life = board.lives.get(roles.passive);
+  const { otherNumber } = board.terms;
   return {
     epoch,
     lease,
@@ -89,6 +90,7 @@ function guardOf(
     passiveDown: passive.kind === 'refused' && passiveBroke && work.ioLost && life?.cameUpReadOnly === true,
     passiveStuck,
     claimedForMs: work.claimed === null ? null : nowMs - work.claimed.atMs,
+    passiveChosenSince: otherNumber !== null && (row?.opened?.number ?? 0) < otherNumber,
     lastOpened: last,
     stranger: strangerAt(roles.active, active, board),
     passiveStranger: strangerAt(roles.passive, passive, board),

@@ -229,7 +229,13 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       epoch: { number, id: parts.random.id(), active },
       reasons,
       atMs: clock.wall(),
-      terms: { ...NO_TERMS, ...pastOf(active, kind), ...terms, lease: permission.lease },
+      terms: {
+        ...NO_TERMS,
+        ...pastOf(active, kind),
+        ...terms,
+        lease: permission.lease,
+        otherNumber: otherNumberOf(board, active),
+      },
       unfenced: permission.unfenced,
       ...(view.behind ? { anew: true } : {}),
     };
@@ -281,6 +287,12 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     said = news;
     log.info(`no change: ${sentence}`, { event: 'kept' });
   }
+}
+
+/** The last decision for the other host than `active`. A board that was emptied or went back tells of none. */
+function otherNumberOf({ roles, epoch, terms }: Board, active: Host): number | null {
+  if (roles === null || epoch === null) return null;
+  return roles.active === active ? terms.otherNumber : epoch.number;
 }
 
 /** Older than the servers, or than this process knows: nothing of it counts but the epoch that the next decision replaces, and a pause. */

@@ -57,7 +57,14 @@ async function decided(epoch: Epoch, over: Partial<Decision> = {}): Promise<void
     epoch,
     reasons: [],
     atMs: clock.wall(),
-    terms: { ...NO_TERMS, changedAtMs: 1_700_000_000_000, preferred: SECONDARY, force: true, lease: 'finite' },
+    terms: {
+      ...NO_TERMS,
+      changedAtMs: 1_700_000_000_000,
+      preferred: SECONDARY,
+      force: true,
+      lease: 'finite',
+      otherNumber: 5,
+    },
     unfenced: false,
     ...over,
   };
@@ -144,6 +151,7 @@ describe('the last agent', () => {
       ...NO_TERMS,
       changedAtMs: 1_700_000_000_000,
       preferred: SECONDARY,
+      otherNumber: 5,
       lease: 'endless',
     });
     expect(a.row).toMatchObject({ epoch, opened: { number: 8 }, lease: { kind: 'endless' }, readOnly: false });

@@ -383,6 +383,26 @@ describe('the lease of a pair', () => {
 /** The first one may have begun before the board went back. */
 const LOOKS_SINCE = 3;
 
+test('a decision names the last one for the other host, until the board is written anew', async () => {
+  const world = aWorld();
+  await world.armed();
+  const otherNumber = async () => (await world.boardNow()).terms.otherNumber;
+  expect(await otherNumber()).toBeNull();
+  world.a.look = { ...world.a.look, failure: 'refused', connectionBroke: true, goneLooks: 9 };
+  world.b.look = { ...world.b.look, io: 'Connecting', replicationOk: false };
+  await world.run(1);
+  expect([(await world.boardNow()).roles?.active, await otherNumber()]).toEqual([SECONDARY, 2]);
+  // A decision that keeps the active: its lease becomes endless.
+  await world.store.putPause(PAIR.uniqsign, { by: 'dba', atMs: world.clock.wall(), untilMs: null });
+  await world.run(2);
+  const now = await world.boardNow();
+  expect([now.epoch?.number, now.roles?.active, await otherNumber()]).toEqual([4, SECONDARY, 2]);
+  world.board.empty();
+  await world.run(LOOKS_SINCE);
+  const anew = await world.boardNow();
+  expect([anew.epoch?.number, anew.roles?.active, await otherNumber()]).toEqual([5, SECONDARY, null]);
+});
+
 describe('an empty or old board', () => {
   /** Decision 3 has moved the role to the secondary; the primary is back, closed, and knows of it. */
   async function movedOver() {
@@ -757,7 +777,8 @@ test('an unguarded decision never touches the flag', async () => {
   const commit: Store['commitRoles'] = world.store.commitRoles.bind(world.store);
   world.store.commitRoles = (uniqsign, decision, ...more) => {
     seen.push(decision.unfenced);
-    expect(decision.terms).toMatchObject({ ...NO_TERMS, lease: null, changedAtMs: decision.terms.changedAtMs });
+    const { changedAtMs, otherNumber } = decision.terms;
+    expect(decision.terms).toMatchObject({ ...NO_TERMS, lease: null, changedAtMs, otherNumber });
     expect(decision.roles).toEqual(rolesWith(PAIR, decision.epoch.active));
     return commit(uniqsign, decision, ...more);
   };

@@ -36,6 +36,11 @@ export interface Terms extends Past {
   readonly lease: 'finite' | 'endless' | null;
   /** What the agents keep: the policy's, unless a server has no semi-synchronous replication. */
   readonly durability: Durability;
+  /**
+   * The number of the last decision for the other host; null: there was none, or the board was written anew since. An active that was opened before
+   * it may have been replaced by an opening of which nobody here has heard.
+   */
+  readonly otherNumber: number | null;
 }
 
 /** Those of a decision of which nothing is known, and of roles that a Perl identify wrote. */
@@ -47,6 +52,7 @@ export const NO_TERMS: Terms = {
   backAtMs: null,
   lease: null,
   durability: 'async',
+  otherNumber: null,
 };
 
 /** What the agents noted of one host: the last thing that is known when it falls silent. */

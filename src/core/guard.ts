@@ -28,6 +28,11 @@ export interface Guard {
   readonly passiveStuck: boolean;
   /** How long ago this agent saw the epoch stand in the active's row for the first time, milliseconds; null: not yet. */
   readonly claimedForMs: number | null;
+  /**
+   * The last decision for the passive is younger than the one that opened the active: an agent of which this one does not hear may have opened the
+   * passive by it, or be about to.
+   */
+  readonly passiveChosenSince: boolean;
   /** Who was opened last, by the rows, or where one cannot be read by the board; null: nobody knows. */
   readonly lastOpened: Host | null;
   /** Why the active is not the server that the pair knew behind its address; null: it is, or nobody can tell. */

@@ -1,9 +1,8 @@
 // The arithmetic of a lease: when a silent host's is over, and who may be a witness for a grant.
 // Asked by guard.ts (may a silent host be passed over?), agent-hands.ts and agent-lease.ts (before each grant) and identify's verdict.
 
-import { type Decision, type Life, NO_TERMS } from './decision.ts';
+import { type Decision, type Life, NO_TERMS, type Terms } from './decision.ts';
 import { type HostRow, isArmed, wasOpenedUnder } from './host-row.ts';
-import type { Past } from './pacing.ts';
 import { type Epoch, isSameEpoch, type Roles } from './pair.ts';
 
 /** The EVENT that closes a server comes every second. */
@@ -107,7 +106,7 @@ export function endlessDecision({
 }: {
   readonly roles: Roles;
   readonly epoch: Epoch;
-  readonly past: Past;
+  readonly past: Pick<Terms, 'changedAtMs' | 'preferred' | 'otherNumber'>;
   readonly agent: string;
   readonly atMs: number;
 }): Decision {
@@ -118,7 +117,13 @@ export function endlessDecision({
       `${agent}, the last agent, was stopped: nobody renews the lease of ${roles.active}, so it is endless now`,
     ],
     atMs,
-    terms: { ...NO_TERMS, changedAtMs: past.changedAtMs, preferred: past.preferred, lease: 'endless' },
+    terms: {
+      ...NO_TERMS,
+      changedAtMs: past.changedAtMs,
+      preferred: past.preferred,
+      otherNumber: past.otherNumber,
+      lease: 'endless',
+    },
     unfenced: true,
   };
 }

@@ -303,6 +303,13 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
     );
   }
   const { passive } = situation;
+  if (passive.kind !== 'answered' && guard.passiveChosenSince && guard.lastOpened !== roles.active) {
+    // The note of the last writer is gone before another host is opened: that call may be under way, or done, where this agent sees nothing.
+    return step(
+      { do: 'close', host: roles.active },
+      `${roles.active} is writable by an older decision than the last one for ${roles.passive}, which does not answer and may have been opened by it`,
+    );
+  }
   // A server of another pair is claimed afterwards: its row would tell of its openings there as if they were ours.
   const isClaimable = passive.kind === 'answered' && !guard.passiveStuck && !isOfAnotherPair(passive.facts.row, roles);
   const claim =

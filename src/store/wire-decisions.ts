@@ -67,6 +67,7 @@ function encodeTerms(terms: Terms): Fields {
     ['back_ms', optionalDate(terms.backAtMs)],
     ['lease', terms.lease ?? ''],
     ['durability', terms.durability],
+    ['other_number', terms.otherNumber === null ? '' : String(terms.otherNumber)],
   ]);
 }
 
@@ -80,6 +81,7 @@ function termsIn(fields: Fields): Terms {
     backAtMs: datedIfAny(fields, 'back_ms'),
     lease: fields.get('lease') ? oneOf(fields, 'lease', LEASES) : null,
     durability: fields.has('durability') ? oneOf(fields, 'durability', DURABILITIES) : 'async',
+    otherNumber: fields.get('other_number') ? integer(fields, 'other_number', 1) : null,
   };
 }
 

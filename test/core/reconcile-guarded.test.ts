@@ -75,6 +75,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     passiveDown: false,
     passiveStuck: false,
     claimedForMs: null,
+    passiveChosenSince: false,
     lastOpened: A,
     stranger: null,
     passiveStranger: null,
@@ -359,6 +360,19 @@ describe('an active that stays', () => {
     expect(brief(nextStep(kept({ active: woken, passive: failure('silent') }, { lastOpened: null })))).toBe(
       'grant(io-stopped) A',
     );
+  });
+
+  it('is closed, too, while somebody out of sight may be opening the silent other host by the decision before', () => {
+    const woken = { active: hostA({ epoch: EIGHT_A }), passive: failure('silent') };
+    const chosen = { passiveChosenSince: true };
+    expect(brief(nextStep(kept(woken, { ...chosen, lastOpened: null })))).toBe('close A');
+    // The note of the last writer is taken away before anybody else is opened.
+    expect(brief(nextStep(kept(woken, { ...chosen, lastOpened: A })))).toBe('grant(io-stopped) A');
+    const granted = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) });
+    expect(brief(nextStep(kept({ ...woken, active: granted }, { ...chosen, lastOpened: null })))).toBe('settled');
+    // One that answers takes the claim, and refuses the late call.
+    const both = { active: hostA({ epoch: EIGHT_A }), passive: hostB({ epoch: EIGHT_A }) };
+    expect(brief(nextStep(kept(both, { ...chosen, lastOpened: A })))).toBe('grant(io-stopped) A');
   });
 
   it('is closed when its lease has run out and it is still open', () => {

@@ -347,6 +347,14 @@ export const MUTANTS = [
     shows: { story: 'an active that was paused wakes beside a silent new one' },
   },
   {
+    name: 'an open host is granted beside one that somebody is opening',
+    mend: 'S1',
+    file: 'src/core/reconcile.ts',
+    find: "if (passive.kind !== 'answered' && guard.passiveChosenSince && guard.lastOpened !== roles.active) {",
+    replace: 'if (guard.epoch.number < 0) {',
+    shows: { story: 'the role goes back while the other host is being opened out of sight' },
+  },
+  {
     name: 'the EVENT does not close',
     mend: 'lease',
     file: 'src/mysql/schema.ts',

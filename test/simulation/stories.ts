@@ -368,6 +368,29 @@ export const STORIES = {
       await rests();
     },
   },
+  'the role goes back while the other host is being opened out of sight': {
+    about:
+      'S1: an open active is granted nothing beside a silent host that somebody may be opening by the decision before',
+    policy: { leaseMs: 6_000 },
+    tell: async ({ world, a, b, at, cut, process, until, run, rests }) => {
+      const heal = [cut('agent-1', 'B'), cut('agent-2', 'A'), cut('A', 'B')];
+      // Its clock stands still, so that it wakes with a lease.
+      a.freeze('machine');
+      await at(
+        (name, call, host) => name === 'agent-2' && call === 'open' && host === b,
+        () => process('agent-2').freeze(),
+      );
+      process('agent-1').freeze();
+      a.thaw();
+      await until(() => world.board().roles?.active === a.host);
+      process('agent-2').thaw();
+      await until(() => b.takesWrites, 2);
+      process('agent-1').thaw();
+      await run(20);
+      for (const end of heal) end();
+      await rests();
+    },
+  },
   'a firewall before the active, and the passive under backup': {
     about: 'F19: refused is no death where nobody else says so',
     tell: async ({ world, a, b, process, until, run, rests }) => {

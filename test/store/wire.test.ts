@@ -50,6 +50,7 @@ const TERMS: Terms = {
   backAtMs: AT_MS,
   lease: null,
   durability: 'lossless',
+  otherNumber: 4,
 };
 const REQUEST: Request = {
   id: 'r1',
@@ -279,6 +280,7 @@ describe('the bytes in Redis', () => {
       force: '0',
       request: '',
       back_ms: '',
+      other_number: '',
       passive: '10.0.21.7:3308',
       lease: '',
       durability: 'async',
@@ -289,6 +291,7 @@ describe('the bytes in Redis', () => {
       force: '1',
       request: 'r1',
       back_ms: '1547610844123',
+      other_number: '4',
     });
     expect(Object.fromEntries(encodePolicy(NO_SAFETY))).toEqual({
       drain_timeout: 'none',
