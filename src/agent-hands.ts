@@ -172,6 +172,7 @@ async function grant(
     lease: orders.lease,
     startedSec: step.startedSec,
     demand: step.demand,
+    lossless: false,
   });
   // Its EVENT may be missing or of an older version; it is made again, and the next try finds it ticking.
   if (applied.kind === 'not-done' && applied.code === 'unarmed') await fence.install();
@@ -234,6 +235,12 @@ function done(order: Call): string {
       return 'stopped its I/O thread';
     case 'kill':
       return 'ended the sessions of applications';
+    case 'sync':
+      return order.on ? 'its commits wait for an acknowledgement' : 'its commits wait for nobody';
+    case 'source-off':
+      return 'switched its source side of semi-synchronous replication off';
+    case 'acknowledge':
+      return order.on ? 'acknowledges from the next start of its I/O thread on' : 'acknowledges nothing any more';
     default:
       return order satisfies never;
   }
@@ -254,6 +261,9 @@ const SENTENCES: Readonly<Record<NotDoneWhy, string>> = {
   'not-open': 'it was not opened under this decision in this life',
   closed: 'it is read only by now',
   standstill: 'no replication thread runs, and starting one would throw away what is received and not applied',
+  stale: 'its row knows a later change of the complete set',
+  'no-semi-sync': 'it has no semi-synchronous replication to wait for',
+  open: 'it is writable',
 };
 
 function sentence(why: NotDoneWhy): string {

@@ -175,6 +175,7 @@ class Leaving {
         startedSec: base.startedSec,
         // It is open. Should it close itself at this very moment, it is opened again only when nothing is missing.
         demand: 'drained',
+        lossless: false,
       }),
     );
   }

@@ -71,6 +71,7 @@ class Machine {
         }
         if (call.do === 'stop-io') this.fenced.replicates = false;
         if (call.do === 'start-io' || call.do === 'start-replication') this.fenced.replicates = true;
+        if (call.do === 'sync' || call.do === 'source-off' || call.do === 'acknowledge') throw new Error('not here');
         if (call.do !== 'close' && call.do !== 'kill') await this.server.apply({ do: call.do, host: this.server.host });
         return this.#done();
       },

@@ -22,7 +22,16 @@ export type Call =
     }
   | { readonly do: 'stop-io'; readonly epoch: Epoch }
   /** Ends the connections of everybody but administrators and replication. */
-  | { readonly do: 'kill'; readonly epoch: Epoch };
+  | { readonly do: 'kill'; readonly epoch: Epoch }
+  /**
+   * Of an open host: stores the generation of the complete set, then makes commits wait for an acknowledgement, or lets them go without
+   * one, which also lets go those that wait. Under a lower generation than the row's nothing is changed [F7].
+   */
+  | { readonly do: 'sync'; readonly epoch: Epoch; readonly generation: number; readonly on: boolean }
+  /** Of a closed host: its own applier must not wait for an acknowledgement [F12]. On an open one it would acknowledge alone. */
+  | { readonly do: 'source-off'; readonly epoch: Epoch }
+  /** Whether this host's I/O thread acknowledges what it receives. Counts when that thread starts next. */
+  | { readonly do: 'acknowledge'; readonly epoch: Epoch; readonly on: boolean };
 
 /** Lets clients write under a claimed epoch; on a host that is open under it in this boot it only renews. */
 export interface Opening {
@@ -40,6 +49,8 @@ export interface Opening {
    * come to the end of the relay log. io-stopped: the operator's policy skips the rest, or replication was never set up.
    */
   readonly demand: 'drained' | 'io-stopped';
+  /** Commits wait for an acknowledgement from the first one on [F7]. A host that is writable already is left as it is. */
+  readonly lossless: boolean;
 }
 
 /** Why a call was not done, as the procedures spell it. */
@@ -58,6 +69,9 @@ const NOT_DONE_WHYS = [
   'not-open', // it was not opened under this epoch in this boot
   'closed', // it was, and is read only now
   'standstill', // no replication thread runs, and the caller did not say that starting loses nothing
+  'stale', // the row has a higher generation of the complete set
+  'no-semi-sync', // the server has no semi-synchronous replication, or it does not stay switched on
+  'open', // it is writable, and this is for a closed host alone
 ] as const;
 
 export type NotDoneWhy = (typeof NOT_DONE_WHYS)[number];

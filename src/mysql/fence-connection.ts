@@ -231,7 +231,7 @@ function statementOf(call: Call): Statement {
       return { procedure: 'close', values: [flag(call.killClients)] };
     case 'open':
       return {
-        procedure: 'open',
+        procedure: call.lossless ? 'open_lossless' : 'open',
         values: [
           call.baseMs,
           call.leaseMs,
@@ -252,6 +252,12 @@ function statementOf(call: Call): Statement {
       return { procedure: 'stop_io', values: [] };
     case 'kill':
       return { procedure: 'kill_sessions', values: [] };
+    case 'sync':
+      return { procedure: 'sync', values: [call.generation, flag(call.on)] };
+    case 'source-off':
+      return { procedure: 'source_off', values: [] };
+    case 'acknowledge':
+      return { procedure: 'acknowledge', values: [flag(call.on)] };
     default:
       return call satisfies never;
   }

@@ -194,6 +194,11 @@ export class SimSchema {
         case 'kill':
           end(this.#act(call));
           return;
+        case 'sync':
+        case 'source-off':
+        case 'acknowledge':
+          end(this.#tell('no-semi-sync'));
+          return;
         default:
           call satisfies never;
       }
@@ -327,7 +332,7 @@ export class SimSchema {
     return isOut(stored, nowMs) ? 'lease-out' : null;
   }
 
-  #act(call: Exclude<Call, { do: 'claim' | 'close' | 'open' | 'renew' }>): Told {
+  #act(call: Extract<Call, { do: `start-${string}` | 'stop-io' | 'kill' }>): Told {
     const host = this.#host;
     const { replica } = host;
     if (call.do === 'stop-io') {

@@ -34,6 +34,7 @@ export function opening(row: HostRow, at: Epoch, over: Partial<Opening> = {}): O
     lease: 'finite',
     startedSec: row.startedSec,
     demand: 'io-stopped',
+    lossless: false,
     ...over,
   };
 }
