@@ -1,12 +1,14 @@
 // What each change of the board consists of: what must hold, what is written, what is published. All of it happens in one step, or nothing.
 // Comes from redis.ts, which runs it as one script (scripts.ts); the wire files say how each value is spelled.
 
+import type { Complete, Joining } from '../core/complete.ts';
 import type { Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { Sighting } from '../core/observation.ts';
 import type { Host, Roles } from '../core/pair.ts';
 import type { Pause, Request } from '../core/request.ts';
 import type { EpochGuard } from './store.ts';
+import { encodeComplete, encodeGeneration, encodeJoining } from './wire-complete.ts';
 import {
   encodeDivergence,
   encodeDivergenceGuard,
@@ -32,9 +34,15 @@ export type Write =
   | ({ readonly kind: 'dated'; readonly key: string } & ReturnType<typeof encodeSighting>)
   | { readonly kind: 'del'; readonly key: string };
 
+/** The fields that a hash must have, '' for absent. */
+interface Guard {
+  readonly key: string;
+  readonly fields: Fields;
+}
+
 export interface Change {
-  /** The fields that a hash must have, '' for absent; null: it happens in any case. */
-  readonly guard: { readonly key: string; readonly fields: Fields } | null;
+  /** All of them must hold. */
+  readonly guards: readonly Guard[];
   readonly writes: readonly Write[];
   /** Channels and payloads. */
   readonly messages: readonly (readonly [channel: string, payload: string])[];
@@ -50,13 +58,13 @@ export function changesOf(topic: string, uniqsign: string) {
     writes: [hash(keys.mode, encodeRoles(roles)), hash(keys.master, encodeMaster(roles))],
     messages: [[channels.message, encodeMessage({ roles, uniqsign })] as const],
   });
-  const at = (epoch: EpochGuard | null) =>
-    epoch === null ? null : { key: keys.epoch, fields: encodeEpochGuard(epoch) };
-  const quietly = (guard: Change['guard'], ...writes: Write[]): Change => ({ guard, writes, messages: [] });
+  const at = (epoch: EpochGuard | null): readonly Guard[] =>
+    epoch === null ? [] : [{ key: keys.epoch, fields: encodeEpochGuard(epoch) }];
+  const quietly = (guards: readonly Guard[], ...writes: Write[]): Change => ({ guards, writes, messages: [] });
 
   return {
     sighting: (sighting: Sighting): Change => ({
-      guard: null,
+      guards: [],
       writes: [
         ...sighting.observations.map((seen) => hash(keys.check(seen.host), encodeObservation(seen))),
         { kind: 'dated', key: keys.observers, ...encodeSighting(sighting) },
@@ -69,14 +77,14 @@ export function changesOf(topic: string, uniqsign: string) {
       const { unfenced, terms, roles, anew } = decision;
       const announced = terms.lease === null ? announcement(roles) : { writes: [], messages: [] };
       return {
-        guard: { key: keys.epoch, fields: guard },
+        guards: [{ key: keys.epoch, fields: guard }],
         writes: [
           hash(keys.epoch, encodeEpoch(decision)),
           hash(keys.policy, encodePolicy(policy)),
           text(keys.topic, topic),
           ...(unfenced === null ? [] : [text(keys.unfenced, encodeUnfenced(unfenced))]),
           ...announced.writes,
-          ...(anew === true ? [absent(keys.opened)] : []),
+          ...(anew === true ? [absent(keys.opened), absent(keys.complete), absent(keys.joining)] : []),
           absent(keys.report),
           absent(keys.request),
         ],
@@ -84,7 +92,7 @@ export function changesOf(topic: string, uniqsign: string) {
       };
     },
 
-    announce: (epoch: EpochGuard, roles: Roles): Change => ({ guard: at(epoch), ...announcement(roles) }),
+    announce: (epoch: EpochGuard, roles: Roles): Change => ({ guards: at(epoch), ...announcement(roles) }),
 
     unfenced: (epoch: EpochGuard, unfenced: boolean): Change =>
       quietly(at(epoch), text(keys.unfenced, encodeUnfenced(unfenced))),
@@ -92,20 +100,35 @@ export function changesOf(topic: string, uniqsign: string) {
     life: (epoch: EpochGuard, host: Host, life: Life): Change =>
       quietly(at(epoch), hash(keys.life(host), encodeLife(life))),
 
+    /** `from`: what the set must be, as wire-complete.ts spells it. */
+    complete: (epoch: EpochGuard, from: Fields, complete: Complete): Change =>
+      quietly(
+        [...at(epoch), { key: keys.complete, fields: from }],
+        hash(keys.complete, encodeComplete(complete)),
+        absent(keys.joining),
+      ),
+
+    join: (epoch: EpochGuard, from: number, joining: Joining): Change =>
+      quietly(
+        [...at(epoch), { key: keys.complete, fields: encodeGeneration(from) }],
+        hash(keys.complete, encodeGeneration(joining.generation)),
+        hash(keys.joining, encodeJoining(joining)),
+      ),
+
     request: (request: Request): Change => ({
-      guard: at(request.epoch),
+      guards: at(request.epoch),
       writes: [hash(keys.request, encodeRequest(request))],
       messages: [observed],
     }),
 
     requestEnd: (id: string, refused: string | null): Change =>
       quietly(
-        { key: keys.request, fields: encodeRequestGuard(id) },
+        [{ key: keys.request, fields: encodeRequestGuard(id) }],
         refused === null ? absent(keys.request) : hash(keys.request, new Map([['refused', refused]])),
       ),
 
     pause: (pause: Pause | null): Change => ({
-      guard: null,
+      guards: [],
       writes: [pause === null ? absent(keys.pause) : hash(keys.pause, encodePause(pause))],
       messages: [observed],
     }),
@@ -124,10 +147,10 @@ export function changesOf(topic: string, uniqsign: string) {
       quietly(at(epoch), hash(keys.divergence, encodeDivergence(divergence))),
 
     divergenceEnd: (divergence: Divergence): Change =>
-      quietly({ key: keys.divergence, fields: encodeDivergenceGuard(divergence) }, absent(keys.divergence)),
+      quietly([{ key: keys.divergence, fields: encodeDivergenceGuard(divergence) }], absent(keys.divergence)),
 
     ioStopped: (host: Host, stopped: boolean): Change =>
-      quietly(null, stopped ? text(keys.ioStopped(host), '1') : absent(keys.ioStopped(host))),
+      quietly([], stopped ? text(keys.ioStopped(host), '1') : absent(keys.ioStopped(host))),
   };
 }
 

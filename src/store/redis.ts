@@ -3,6 +3,7 @@
 
 import type { Redis } from 'ioredis';
 import { AGENT_LATE_MS, AGENT_TTL_MS, type AgentRecord } from '../core/agents.ts';
+import type { Joining } from '../core/complete.ts';
 import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { MmmError } from '../core/errors.ts';
@@ -17,6 +18,7 @@ import type { CommitOutcome, EpochGuard, FoundPair, Left, Store, WakeEvent, Wake
 import { storeError } from './trouble.ts';
 import type { RawPair } from './wire.ts';
 import { boardOf, foundPairOf, NAMES_HOST } from './wire.ts';
+import { completeGuard } from './wire-complete.ts';
 import { encodeEpochGuard, guardFor } from './wire-decisions.ts';
 import type { Fields, Take } from './wire-fields.ts';
 import { tellingOnce } from './wire-fields.ts';
@@ -196,6 +198,15 @@ class RedisStore implements Store {
     return this.#transact(this.#changes(uniqsign).life(epoch, host, life));
   }
 
+  async putComplete(...[uniqsign, epoch, from, complete]: Parameters<Store['putComplete']>): Promise<boolean> {
+    const inStore = from === null ? (await this.#readPair(uniqsign)).complete : new Map();
+    return this.#transact(this.#changes(uniqsign).complete(epoch, completeGuard(from, inStore), complete));
+  }
+
+  async beginJoin(uniqsign: string, epoch: EpochGuard, from: number, joining: Joining): Promise<boolean> {
+    return this.#transact(this.#changes(uniqsign).join(epoch, from, joining));
+  }
+
   async putAgent(uniqsign: string, record: AgentRecord): Promise<void> {
     const { agents, agent } = keysOf(uniqsign);
     const args = [record.name, encodeAgent(record), String(AGENT_TTL_MS), agent('')];
@@ -365,13 +376,12 @@ class RedisStore implements Store {
 }
 
 /** A change as KEYS and ARGV of TRANSACT. */
-function scripted({ guard, writes, messages }: Change): { keys: string[]; args: string[] } {
-  const keys = writes.map(({ key }) => key);
+function scripted({ guards, writes, messages }: Change): { keys: string[]; args: string[] } {
   return {
-    // Without a guard its place is taken by a key that is named anyway, so that rights limited to `mysql-*` will do.
-    keys: [guard?.key ?? keys[0] ?? '', ...keys],
+    keys: [...guards, ...writes].map(({ key }) => key),
     args: [
-      ...counted([...(guard?.fields ?? [])].flat()),
+      String(guards.length),
+      ...guards.flatMap(({ fields }) => counted([...fields].flat())),
       ...writes.flatMap((write) => [write.kind, ...valuesOf(write)]),
       ...counted(messages.flat()),
     ],
@@ -399,16 +409,19 @@ function counted(values: readonly string[]): string[] {
 
 /** What READ is told of a pair's keys, in the order in which rawPairOf takes them. */
 function pairToRead(uniqsign: string): [keys: string[], args: string[]] {
-  const { mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, lives } = keysOf(uniqsign);
-  const kinds = ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash', 'hash', 'string'];
+  const keys = keysOf(uniqsign);
+  const { mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, complete, joining, lives } =
+    keys;
+  const kinds = ['hash', 'hash', 'hash', 'hash', 'string', 'string', 'hash', 'hash', 'hash', 'string', 'hash', 'hash'];
   return [
-    [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced],
+    [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, complete, joining],
     [...kinds, lives.before, lives.after, ...NAMES_HOST],
   ];
 }
 
 function rawPairOf(answer: unknown): RawPair {
-  const [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, lives] = list(answer);
+  const [mode, epoch, report, policy, opened, topic, divergence, request, pause, unfenced, complete, joining, lives] =
+    list(answer);
   return {
     mode: fieldsOf(mode),
     epoch: fieldsOf(epoch),
@@ -420,6 +433,8 @@ function rawPairOf(answer: unknown): RawPair {
     request: fieldsOf(request),
     pause: fieldsOf(pause),
     unfenced: textOf(unfenced),
+    complete: fieldsOf(complete),
+    joining: fieldsOf(joining),
     lives: new Map(pairsOf(lives).map(([name, fields]) => [String(name), fieldsOf(fields)])),
   };
 }

@@ -54,16 +54,20 @@ return answer
 /** Reads a change from KEYS[first] on, checks every type before anything is written, and can then do it. See TRANSACT. */
 const CHANGE = `
 local function readChange(first)
-  local guard, writes = takeMany(), {}
-  local wrong = #guard > 0 and wrongType(KEYS[first], 'hash')
-  if wrong then return nil, wrong end
-  for i = first + 1, #KEYS do
+  local guards, writes, wrong = {}, {}
+  local written = first + tonumber(take())
+  for i = first, written - 1 do
+    wrong = wrongType(KEYS[i], 'hash')
+    if wrong then return nil, wrong end
+    guards[i] = takeMany()
+  end
+  for i = written, #KEYS do
     local kind = take()
     wrong = kind ~= 'del' and wrongType(KEYS[i], kind == 'dated' and 'hash' or kind)
     if wrong then return nil, wrong end
     writes[i] = { kind = kind, values = kind ~= 'del' and takeMany() or nil }
   end
-  return { first = first, guard = guard, writes = writes, messages = takeMany() }
+  return { first = first, written = written, guards = guards, writes = writes, messages = takeMany() }
 end
 local function put(key, write)
   if write.kind == 'hash' then redis.call('HMSET', key, unpack(write.values))
@@ -81,20 +85,23 @@ local function put(key, write)
   end
 end
 local function transact(change)
-  for i = 1, #change.guard, 2 do
-    if (redis.call('HGET', KEYS[change.first], change.guard[i]) or '') ~= change.guard[i + 1] then return 0 end
+  for i = change.first, change.written - 1 do
+    local guard = change.guards[i]
+    for j = 1, #guard, 2 do
+      if (redis.call('HGET', KEYS[i], guard[j]) or '') ~= guard[j + 1] then return 0 end
+    end
   end
-  for i = change.first + 1, #KEYS do put(KEYS[i], change.writes[i]) end
+  for i = change.written, #KEYS do put(KEYS[i], change.writes[i]) end
   for i = 1, #change.messages, 2 do redis.call('PUBLISH', change.messages[i], change.messages[i + 1]) end
   return 1
 end
 `;
 
 /**
- * Compares, writes, publishes: all or nothing. KEYS: the guard's hash, then the keys to write. ARGV: the guard's fields and the values
- * that they must have ('' for absent); for each key `hash` with its fields, `string` with its value, `del`, or `dated` (a hash whose
+ * Compares, writes, publishes: all or nothing. KEYS: the hash of each guard, then the keys to write. ARGV: how many guards; for each its
+ * fields and the values that they must have ('' for absent); for each key `hash` with its fields, `string` with its value, `del`, or `dated` (a hash whose
  * values begin with a number: field, value, the least number that stays, and for how many ms the key lasts); channels and payloads.
- * Answers 1, or 0 when the guard did not hold.
+ * Answers 1, or 0 when a guard did not hold.
  */
 export const TRANSACT = `${PRELUDE}${CHANGE}
 local change, wrong = readChange(1)

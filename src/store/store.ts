@@ -2,6 +2,7 @@
 // Every method throws MmmError (`store-*`) when the store cannot be used; none changes a database.
 
 import type { AgentRecord } from '../core/agents.ts';
+import type { Complete, Joining } from '../core/complete.ts';
 import type { Board, Decision, Life, Policy, Report } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
 import type { Observation, Sighting } from '../core/observation.ts';
@@ -45,7 +46,7 @@ export interface Store {
    * One atomic step: compares the board's epoch with `expected` (number and id; null: there must be none), and writes epoch,
    * reasons, policy and, where the decision says so, the flag `unfenced`; publishes the `decided` wake-up. With no safety on it writes mode and
    * master and publishes the contract's message, too; with one on that is `announce`'s. It ends an operator's request, which was for the
-   * epoch before.
+   * epoch before; a board that is written `anew` loses what an older one says of the last writer and of complete hosts.
    */
   commitRoles(uniqsign: string, decision: Decision, expected: Epoch | null, policy: Policy): Promise<CommitOutcome>;
   /** Takes or renews the lead of a pair's identify for `ttlMs`. False: somebody else leads. */
@@ -79,6 +80,16 @@ export interface Store {
   putUnfenced(uniqsign: string, epoch: EpochGuard, unfenced: boolean): Promise<boolean>;
   /** agent: what is known of a host for the day when it falls silent. False: the board's epoch is another one by now. */
   putLife(uniqsign: string, epoch: EpochGuard, host: Host, life: Life): Promise<boolean>;
+  /**
+   * agent: who holds every acknowledged commit from now on; nobody is joining any more. False, and nothing is changed, where the board's epoch is
+   * another one by now, or the generation of its set is not `from` (null: no set is there, or one that cannot be understood) [F7c, F10].
+   */
+  putComplete(uniqsign: string, epoch: EpochGuard, from: number | null, complete: Complete): Promise<boolean>;
+  /**
+   * agent: takes the set's next generation, `joining.generation`, for itself, and leaves writer and hosts as they are. Compares as
+   * `putComplete`, so that of two only one begins.
+   */
+  beginJoin(uniqsign: string, epoch: EpochGuard, from: number, joining: Joining): Promise<boolean>;
   /** agent: its own record, in place of the one before; gone after AGENT_TTL_MS. */
   putAgent(uniqsign: string, record: AgentRecord): Promise<void>;
   /** Every agent that has said something lately, by name. */

@@ -43,6 +43,10 @@ export function keysOf(uniqsign: string) {
     /** What the agents noted of a host while it answered; `lives` is what stands before and after the host in its key. */
     life: (host: Host) => `${prefix}-${host}-life`,
     lives: { before: `${prefix}-`, after: '-life' },
+    /** Which hosts hold every acknowledged commit, with the set's generation; absent: nobody knows. */
+    complete: `${prefix}-complete`,
+    /** Who is about to be taken into that set. */
+    joining: `${prefix}-joining`,
     /** The names of the agents, and each one's record, which runs out by itself. Every record's key begins with agent(''). */
     agents: `${prefix}-agents`,
     agent: (name: string) => `${prefix}-agent-${name}`,

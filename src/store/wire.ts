@@ -5,6 +5,7 @@
 import { type Board, type Life, NO_TERMS } from '../core/decision.ts';
 import { type Host, parseHost } from '../core/pair.ts';
 import type { FoundPair } from './store.ts';
+import { decodeComplete, decodeJoining } from './wire-complete.ts';
 import {
   decodeDivergence,
   decodeEpoch,
@@ -31,6 +32,8 @@ export interface RawPair {
   readonly request: Fields;
   readonly pause: Fields;
   readonly unfenced: string | null;
+  readonly complete: Fields;
+  readonly joining: Fields;
   /** Of every host that mode or epoch names as active or passive. */
   readonly lives: ReadonlyMap<string, Fields>;
 }
@@ -59,8 +62,8 @@ export function boardOf(uniqsign: string, raw: RawPair, take: Take): Board {
     pause: take(keys.pause, decodePause(raw.pause)),
     unfenced: take(keys.unfenced, decodeUnfenced(raw.unfenced)),
     lives: livesIn(keys, raw.lives, take),
-    complete: null,
-    joining: null,
+    complete: take(keys.complete, decodeComplete(raw.complete)),
+    joining: take(keys.joining, decodeJoining(raw.joining)),
     announced,
   };
 }

@@ -185,6 +185,12 @@ export class SimStore implements Store {
   putLife(uniqsign: string, epoch: EpochGuard, host: Host, noted: HostLife) {
     return this.#call(() => this.#inner.putLife(uniqsign, epoch, host, noted));
   }
+  putComplete(...args: Parameters<Store['putComplete']>) {
+    return this.#call(() => this.#inner.putComplete(...args));
+  }
+  beginJoin(...args: Parameters<Store['beginJoin']>) {
+    return this.#call(() => this.#inner.beginJoin(...args));
+  }
   putAgent(uniqsign: string, record: AgentRecord) {
     return this.#call(() => this.#inner.putAgent(uniqsign, record));
   }

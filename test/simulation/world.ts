@@ -190,6 +190,8 @@ export class World {
       request: memory.fields(keys.request),
       pause: memory.fields(keys.pause),
       unfenced: memory.text(keys.unfenced),
+      complete: memory.fields(keys.complete),
+      joining: memory.fields(keys.joining),
       lives: new Map(lives),
     };
     return boardOf(this.pair.uniqsign, raw, (_, { value }) => value);

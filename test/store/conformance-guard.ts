@@ -2,6 +2,7 @@
 
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { AGENT_TTL_MS, type AgentRecord } from '../../src/core/agents.ts';
+import type { Complete, Joining, Member } from '../../src/core/complete.ts';
 import { type Decision, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../../src/core/decision.ts';
 import type { Host } from '../../src/core/pair.ts';
 import type { Store } from '../../src/store/store.ts';
@@ -20,6 +21,24 @@ const LEASE: Policy = {
 };
 
 const LIFE: Life = { uuid: 'u-1', startedSec: 1_700_000_000, cameUpReadOnly: true, armed: false };
+
+const A: Member = { host: PRIMARY, uuid: 'u-1', startedSec: 1_700_000_000 };
+const B: Member = { host: SECONDARY, uuid: '', startedSec: 1_700_000_100 };
+
+/** A set as it stands in Redis. */
+const RAW_SET = {
+  generation: '3',
+  writer: `{"host":"${PRIMARY}","uuid":"u-1","started_sec":"1700000000"}`,
+  hosts: `[{"host":"${PRIMARY}","uuid":"u-1","started_sec":"1700000000"}]`,
+};
+
+function complete(generation: number, ...others: readonly Member[]): Complete {
+  return { generation, writer: A, hosts: [A, ...others] };
+}
+
+function joining(generation: number, over: Partial<Joining> = {}): Joining {
+  return { host: SECONDARY, by: 'db1', generation, untilMs: NOW_MS + 5_000, ...over };
+}
 
 function guarded(number: number, active: Host = PRIMARY, over: Partial<Decision> = {}): Decision {
   return { ...decision(number, active), terms: { ...NO_TERMS, lease: 'endless' }, unfenced: true, ...over };
@@ -205,6 +224,119 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
         await bench.putHash(`${KEY}-${PRIMARY}-life`, { armed: 'perhaps' });
         expect((await store.board(U)).lives).toEqual(new Map());
         expect(garbage).toEqual([`${KEY}-${PRIMARY}-life: armed is "perhaps", expected 0 or 1`]);
+      });
+    });
+
+    describe('the complete set', () => {
+      const { epoch } = decision(2);
+      const another = { ...epoch, id: 'another' };
+
+      beforeEach(async () => {
+        await store.commitRoles(U, guarded(2), null, LEASE);
+      });
+
+      const found = async () => {
+        const { complete, joining } = await store.board(U);
+        return { complete, joining };
+      };
+
+      test('is unknown until somebody writes it, and is then found with the pair', async () => {
+        expect(await found()).toEqual({ complete: null, joining: null });
+        expect(await store.putComplete(U, epoch, null, complete(1))).toBe(true);
+        expect(await found()).toEqual({ complete: complete(1), joining: null });
+        expect(await store.putComplete(U, epoch, 1, complete(2, B))).toBe(true);
+        expect((await store.findPair(U))?.board.complete).toEqual(complete(2, B));
+        expect((await store.findPairs())[0]?.board.complete).toEqual(complete(2, B));
+      });
+
+      test('is changed under the present epoch only (S3)', async () => {
+        expect(await store.putComplete(U, decision(1).epoch, null, complete(1))).toBe(false);
+        expect(await store.putComplete(U, another, null, complete(1))).toBe(false);
+        expect(await found()).toEqual({ complete: null, joining: null });
+        await store.putComplete(U, epoch, null, complete(1));
+        expect(await store.putComplete(U, another, 1, complete(2, B))).toBe(false);
+        expect(await store.beginJoin(U, another, 1, joining(2))).toBe(false);
+        expect(await found()).toEqual({ complete: complete(1), joining: null });
+      });
+
+      test('is changed from the generation that was looked at only', async () => {
+        expect(await store.putComplete(U, epoch, 1, complete(2))).toBe(false);
+        await store.putComplete(U, epoch, null, complete(7));
+        expect(await store.putComplete(U, epoch, null, complete(8, B))).toBe(false);
+        expect(await store.putComplete(U, epoch, 6, complete(8, B))).toBe(false);
+        expect(await store.putComplete(U, epoch, 8, complete(9, B))).toBe(false);
+        expect(await store.beginJoin(U, epoch, 6, joining(8))).toBe(false);
+        expect(await found()).toEqual({ complete: complete(7), joining: null });
+      });
+
+      test('takes a joiner for its next generation, with writer and hosts as they are, and then the host itself', async () => {
+        await store.putComplete(U, epoch, null, complete(3));
+        expect(await store.beginJoin(U, epoch, 3, joining(4))).toBe(true);
+        expect(await found()).toEqual({ complete: complete(4), joining: joining(4) });
+        expect(await store.putComplete(U, epoch, 4, complete(4, B))).toBe(true);
+        expect(await found()).toEqual({ complete: complete(4, B), joining: null });
+      });
+
+      test('has no joiner where there is no set', async () => {
+        expect(await store.beginJoin(U, epoch, 0, joining(1))).toBe(false);
+        expect(await found()).toEqual({ complete: null, joining: null });
+        expect(await bench.hash(`${KEY}-joining`)).toEqual({});
+      });
+
+      test('is won by one of several who take its next generation', async () => {
+        const other = bench.open(TOPIC).store;
+        await store.putComplete(U, epoch, null, complete(1, B));
+        for (let from = 1; from <= 60; from += 3) {
+          const shrinks = () => other.putComplete(U, epoch, from, complete(from + 1));
+          expect((await Promise.all([store.beginJoin(U, epoch, from, joining(from + 1)), shrinks()])).sort()).toEqual([
+            false,
+            true,
+          ]);
+          const second = joining(from + 2, { by: 'db2' });
+          const begun = await Promise.all([
+            store.beginJoin(U, epoch, from + 1, joining(from + 2)),
+            other.beginJoin(U, epoch, from + 1, second),
+          ]);
+          expect([...begun].sort()).toEqual([false, true]);
+          expect((await found()).joining).toEqual(begun[1] ? second : joining(from + 2));
+          expect(await store.putComplete(U, epoch, from + 2, complete(from + 3, B))).toBe(true);
+        }
+      });
+
+      test('outlives a decision, and not a board that is written anew, in the same step', async () => {
+        await store.putComplete(U, epoch, null, complete(5, B));
+        await store.beginJoin(U, epoch, 5, joining(6));
+        await store.commitRoles(U, guarded(3, SECONDARY), epoch, LEASE);
+        expect(await found()).toEqual({ complete: complete(6, B), joining: joining(6) });
+        const anew = { ...guarded(4), anew: true } as const;
+        const late = await store.commitRoles(U, anew, epoch, LEASE);
+        expect([late.kind, await found()]).toEqual(['conflict', { complete: complete(6, B), joining: joining(6) }]);
+        await store.commitRoles(U, anew, decision(3).epoch, LEASE);
+        expect(await found()).toEqual({ complete: null, joining: null });
+      });
+
+      test.each([
+        ['that is half written', { generation: '3' }, 'writer is missing'],
+        ['whose writer is none', { ...RAW_SET, writer: '"db1"' }, 'host is missing'],
+        ['that lacks its writer', { ...RAW_SET, hosts: '[]' }, 'its hosts lack the one that commits: "[]"'],
+        [
+          'without a generation',
+          { ...RAW_SET, generation: '0' },
+          'generation is "0", expected a whole number from 1 on',
+        ],
+      ])('%s is none, which is told, and is replaced', async (_name, raw, why) => {
+        await bench.putHash(`${KEY}-complete`, raw);
+        expect((await found()).complete).toBeNull();
+        expect(garbage).toEqual([`${KEY}-complete: ${why}`]);
+        expect(await store.putComplete(U, another, null, complete(9))).toBe(false);
+        expect(await store.putComplete(U, epoch, null, complete(9))).toBe(true);
+        expect((await found()).complete).toEqual(complete(9));
+      });
+
+      test('does not take garbage for a joiner', async () => {
+        await bench.putHash(`${KEY}-joining`, { host: SECONDARY, by: 'db1', generation: '4', until_ms: 'soon' });
+        expect((await found()).joining).toBeNull();
+        expect(garbage).toEqual([`${KEY}-joining: until_ms is "soon", expected a whole number from 0 on`]);
       });
     });
 

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { type Decision, NO_SAFETY, NO_TERMS, type Policy } from '../../src/core/decision.ts';
 import type { SeenRow } from '../../src/core/observation.ts';
 import { foundPairOf, type RawPair } from '../../src/store/wire.ts';
+import { decodeComplete, encodeComplete, encodeJoining } from '../../src/store/wire-complete.ts';
 import { decodeEpoch, decodePolicy, encodeEpoch, encodePolicy } from '../../src/store/wire-decisions.ts';
 import { tellingOnce } from '../../src/store/wire-fields.ts';
 import { agentsOf, decodeLife, decodeUnfenced, encodeAgent, encodeLife } from '../../src/store/wire-guard.ts';
@@ -62,6 +63,22 @@ describe('the bytes in Redis', () => {
     });
   });
 
+  test('the complete set and a joiner', () => {
+    const writer = { host: PRIMARY, ...BOOT };
+    expect(Object.fromEntries(encodeComplete({ generation: 4, writer, hosts: [writer] }))).toEqual({
+      generation: '4',
+      writer: `{"host":"${PRIMARY}","uuid":"u-1","started_sec":"1699999998"}`,
+      hosts: `[{"host":"${PRIMARY}","uuid":"u-1","started_sec":"1699999998"}]`,
+    });
+    const untilMs = NOW_MS + 0.7;
+    expect(Object.fromEntries(encodeJoining({ host: SECONDARY, by: 'db1', generation: 5, untilMs }))).toEqual({
+      host: SECONDARY,
+      by: 'db1',
+      generation: '5',
+      until_ms: String(NOW_MS),
+    });
+  });
+
   test('an epoch, a policy, a life and an agent', () => {
     expect(Object.fromEntries(encodeEpoch(DECISION))).toMatchObject({ passive: SECONDARY, lease: 'finite' });
     expect(Object.fromEntries(encodePolicy(LEASE))).toEqual({
@@ -105,6 +122,20 @@ describe('there and back', () => {
   test('a policy', () => {
     for (const policy of [LEASE, { ...LEASE, fenceHook: null }, { ...NO_SAFETY, drainTimeoutSec: 60 }]) {
       expect(decodePolicy(encodePolicy(policy))).toEqual({ value: policy, garbage: null });
+    }
+  });
+
+  test('a complete set, and nothing of one that makes no sense', () => {
+    const writer = { host: PRIMARY, ...BOOT };
+    const other = { host: SECONDARY, uuid: '', startedSec: -1 };
+    const complete = { generation: 4, writer, hosts: [other, writer] };
+    expect(decodeComplete(encodeComplete(complete))).toEqual({ value: complete, garbage: null });
+    const again = { ...writer, startedSec: 1 };
+    for (const hosts of [[], [other], [again, other], [writer, again]]) {
+      expect(decodeComplete(encodeComplete({ ...complete, hosts }))).toMatchObject({
+        value: null,
+        garbage: expect.stringMatching(/^its hosts /),
+      });
     }
   });
 
@@ -169,6 +200,8 @@ describe('garbage', () => {
       request: NONE,
       pause: NONE,
       unfenced: null,
+      complete: NONE,
+      joining: NONE,
       lives: new Map(),
     };
     const take = tellingOnce(() => {});

@@ -125,6 +125,8 @@ describe('the bytes in Redis', () => {
       ioStopped: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-io-stopped',
       unfenced: 'mysql-8d9a4b2924dc40baa792d742cb786345-unfenced',
       life: 'mysql-8d9a4b2924dc40baa792d742cb786345-10.0.21.5:3308-life',
+      complete: 'mysql-8d9a4b2924dc40baa792d742cb786345-complete',
+      joining: 'mysql-8d9a4b2924dc40baa792d742cb786345-joining',
       agents: 'mysql-8d9a4b2924dc40baa792d742cb786345-agents',
       agent: 'mysql-8d9a4b2924dc40baa792d742cb786345-agent-db1',
     });
@@ -444,6 +446,8 @@ describe('there and back', () => {
       request: none,
       pause: none,
       unfenced: null,
+      complete: none,
+      joining: none,
       lives: new Map(),
     };
     const take = tellingOnce(() => {});
@@ -645,6 +649,8 @@ describe('a pair as an agent finds it', () => {
     request: new Map(),
     pause: new Map(),
     unfenced: null,
+    complete: new Map(),
+    joining: new Map(),
     lives: new Map(),
   };
   const take = tellingOnce(() => {});

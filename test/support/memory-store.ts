@@ -2,6 +2,7 @@
 // so that garbage and what Perl writes can be put into it as text.
 
 import { AGENT_LATE_MS, AGENT_TTL_MS, type AgentRecord } from '../../src/core/agents.ts';
+import type { Joining } from '../../src/core/complete.ts';
 import type { Decision, Life, Policy, Report } from '../../src/core/decision.ts';
 import type { Divergence } from '../../src/core/divergence.ts';
 import { MmmError } from '../../src/core/errors.ts';
@@ -11,6 +12,7 @@ import type { Pause, Request } from '../../src/core/request.ts';
 import { type Change, changesOf, type Write } from '../../src/store/changes.ts';
 import type { CommitOutcome, EpochGuard, FoundPair, Left, Store, WakeEvent, WakeKind } from '../../src/store/store.ts';
 import { boardOf, foundPairOf, NAMES_HOST, type RawPair } from '../../src/store/wire.ts';
+import { completeGuard } from '../../src/store/wire-complete.ts';
 import { encodeEpochGuard, guardFor } from '../../src/store/wire-decisions.ts';
 import { type Fields, tellingOnce } from '../../src/store/wire-fields.ts';
 import { agentsOf, encodeAgent, KEEPS_LEASES } from '../../src/store/wire-guard.ts';
@@ -84,9 +86,9 @@ export class MemoryBoard {
     return (this.#lent.get(key)?.untilMs ?? Number.NEGATIVE_INFINITY) - this.#nowMs();
   }
 
-  /** As the script: all of it, or nothing when the guard does not hold. */
-  transact({ guard, writes, messages }: Change): boolean {
-    if (guard !== null && !holds(this.fields(guard.key), guard.fields)) return false;
+  /** As the script: all of it, or nothing when a guard does not hold. */
+  transact({ guards, writes, messages }: Change): boolean {
+    if (!guards.every(({ key, fields }) => holds(this.fields(key), fields))) return false;
     for (const write of writes) this.#write(write);
     for (const [channel, payload] of messages) this.publish(channel, payload);
     return true;
@@ -253,6 +255,15 @@ class MemoryStore implements Store {
     return this.#board.transact(this.#changes(uniqsign).life(epoch, host, life));
   }
 
+  async putComplete(...[uniqsign, epoch, from, complete]: Parameters<Store['putComplete']>): Promise<boolean> {
+    const guard = completeGuard(from, this.#board.fields(keysOf(uniqsign).complete));
+    return this.#board.transact(this.#changes(uniqsign).complete(epoch, guard, complete));
+  }
+
+  async beginJoin(uniqsign: string, epoch: EpochGuard, from: number, joining: Joining): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).join(epoch, from, joining));
+  }
+
   async putAgent(uniqsign: string, record: AgentRecord): Promise<void> {
     const board = this.#board;
     const { agents, agent } = keysOf(uniqsign);
@@ -348,6 +359,8 @@ class MemoryStore implements Store {
       request: board.fields(keys.request),
       pause: board.fields(keys.pause),
       unfenced: board.text(keys.unfenced),
+      complete: board.fields(keys.complete),
+      joining: board.fields(keys.joining),
       lives: new Map(hosts.map((host) => [host, board.fields(`${before}${host}${after}`)])),
     };
   }
