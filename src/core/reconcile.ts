@@ -375,6 +375,9 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   if (stoppedByUs(situation, active)) return resume(situation);
   const why = cannotFollow(situation, active, passive, ['Yes']);
   if (why !== null && !situation.force) {
+    const { replication } = active;
+    // Also beside a host that came up writable by its own my.cnf, where nobody would ever start it again.
+    if (replication?.ioError.code === 0 && neverStarted(replication)) return startAgain(roles.active, replication);
     const outlook = `${why}, so it would miss what ${roles.passive} holds; ${roles.passive} stays open`;
     return active.replication?.io === 'Connecting' ? hold(outlook) : stuck(outlook);
   }

@@ -314,6 +314,16 @@ describe('an active that restarted read only', () => {
   it('is not opened beside a writable host: somebody opened that by hand', () => {
     expect(brief(nextStep(situation({ incumbent: true })))).toBe('close A');
   });
+
+  it('first replicates from a writable host when its own replication was not started since: nobody else starts it', () => {
+    const came = { io: 'No', sql: 'No', sourceServerId: 0 } as const;
+    const back = (changes: Parameters<typeof follower>[0]) => situation({ incumbent: true, active: follower(changes) });
+    expect(brief(nextStep(back(came)))).toBe('start-replication B');
+    expect(brief(nextStep(back({ ...came, io: 'Connecting', sql: 'Yes' })))).toBe('held');
+    expect(brief(nextStep(back({ ...came, sql: 'Yes', ioError: { code: 1593, text: 'equal server ids' } })))).toBe(
+      'held',
+    );
+  });
 });
 
 describe('an open active', () => {

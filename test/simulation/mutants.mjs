@@ -355,6 +355,14 @@ export const MUTANTS = [
     shows: { story: 'the role goes back while the other host is being opened out of sight' },
   },
   {
+    name: 'replication of a restarted active is left stopped beside a writable host',
+    mend: 'L2',
+    file: 'src/core/reconcile.ts',
+    find: 'if (replication?.ioError.code === 0 && neverStarted(replication)) return startAgain',
+    replace: 'if (replication?.ioError.code === 1 && neverStarted(replication)) return startAgain',
+    shows: { story: 'both hosts restart, and their my.cnf lets them write' },
+  },
+  {
     name: 'the EVENT does not close',
     mend: 'lease',
     file: 'src/mysql/schema.ts',

@@ -413,6 +413,22 @@ export const STORIES = {
       await rests();
     },
   },
+  'both hosts restart, and their my.cnf lets them write': {
+    about:
+      'L2: the active receives from a host that came up writable what it may lack, also where nobody started its replication',
+    options: { blocking: true },
+    style: { startsWritable: true },
+    tell: async ({ a, b, run, until, rests }) => {
+      a.die(false);
+      b.die(false);
+      await run(3);
+      a.restart();
+      // Its EVENT does not tick yet, so it is not opened at once.
+      await until(() => a.readOnly);
+      b.restart();
+      await rests();
+    },
+  },
   'roles are swapped by hand long after a switchover': {
     about: 'L2: the deadline of a switchover is over when it was done',
     policy: NO_SAFETY,
