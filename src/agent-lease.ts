@@ -201,9 +201,11 @@ export class LeaseKeeper {
     try {
       const found = await store.findPair(uniqsign);
       if (found === null) return null;
-      const { board, policy } = found;
-      if (board.roles !== null) this.#known = { roles: board.roles, policy };
-      this.#policyOf = board.epoch?.number ?? null;
+      const { board, policy, policyIsKnown } = found;
+      // Where the board has lost it, what was known of it counts, for the decisions of which it was known.
+      const isLost = !policyIsKnown && board.terms.lease !== null;
+      if (board.roles !== null) this.#known = { roles: board.roles, policy: isLost ? this.#known.policy : policy };
+      if (!isLost) this.#policyOf = board.epoch?.number ?? null;
       if (board.terms.lease !== null) memory.remember({ uniqsign, ...this.#known });
       this.#troubles.clear('board');
       return board;

@@ -82,7 +82,9 @@ class Leaving {
         return;
       }
       decision = this.#decisionAfter(found, holder, epoch);
-      const last = { decision, expected: epoch, policy: found.policy };
+      // A policy that the board has lost is not made up for it.
+      const policy = found.policyIsKnown ? found.policy : this.#parts.known.policy;
+      const last = { decision, expected: epoch, policy };
       const outcome = await this.#inTime((store) => store.leave(this.#parts.uniqsign, this.#parts.name, last));
       if (outcome === 'conflict') continue;
       if (outcome === 'others') {

@@ -53,7 +53,7 @@ export function noteLoss(work: Work, active: Evidence, passive: Evidence): void 
 
 function guardOf(
   orders: Orders,
-  { board, policy }: FoundPair,
+  { board, policy, longestLeaseMs }: FoundPair,
   work: Work,
   {
     active,
@@ -73,7 +73,7 @@ function guardOf(
     nowMs: number;
   },
 ): Guard {
-  const { roles, epoch, lease, leaseMs } = orders;
+  const { roles, epoch, lease } = orders;
   const flagOnBoard = board.unfenced !== false;
   const row = active.kind === 'answered' ? active.facts.row : null;
   const life = board.lives.get(roles.passive);
@@ -81,7 +81,7 @@ function guardOf(
   return {
     epoch,
     lease,
-    leaseMs,
+    leaseMs: longestLeaseMs,
     // Who forces it was shown what may happen, and takes it upon himself.
     onUnreachable: board.terms.force ? 'promote' : policy.onUnreachable,
     unfenced: flagOnBoard || row?.unfenced === true,

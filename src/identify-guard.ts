@@ -12,7 +12,7 @@ import type { Guarded } from './core/scene.ts';
 import { whyStranger } from './core/stranger.ts';
 import { judgeLease, type LeaseVerdict, type Renewals, watchRenewals } from './core/verdict.ts';
 import type { Clock } from './ops/clock.ts';
-import type { Store } from './store/store.ts';
+import type { FoundPair, Store } from './store/store.ts';
 
 interface GuardParts {
   readonly pair: Pair;
@@ -58,6 +58,9 @@ export interface GuardWatch {
   committed(epoch: Epoch): void;
 }
 
+/** So often the policy on the board is looked at while nothing is decided. */
+const POLICY_MS = 10_000;
+
 const NOTHING_KNOWN: LeaseVerdict = { kind: 'unknown', why: 'the pair has no lease' };
 
 export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): GuardWatch {
@@ -66,6 +69,8 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
   /** Decided by this process. */
   let committedNumber = 0;
   let policyIsOurs = false;
+  /** When that was last seen, or written. */
+  let policySeenMs = Number.NEGATIVE_INFINITY;
   let renewals: Renewals | null = null;
   let readySinceMs: number | null = null;
   /** Under which epoch a host was last seen to be opened. */
@@ -81,6 +86,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     known = epoch;
     committedNumber = epoch.number;
     policyIsOurs = true;
+    policySeenMs = clock.monotonic();
     readySinceMs = null;
   }
 
@@ -91,6 +97,8 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       const row = rowOf(seen);
       if (seen !== null && row?.opened) opened.set(seen.host, row.opened);
     }
+    // Agents that find none grant little and wait long, so one that is lost or garbled must not stay so.
+    if (clock.monotonic() - policySeenMs > POLICY_MS) policyIsOurs = false;
     const policyBefore = policyIsOurs || board.roles === null ? null : await readPolicy();
     const records = policy.fencing === 'lease' ? await store.agents(pair.uniqsign) : [];
     renewals = watchRenewals(renewals, records, clock.monotonic());
@@ -105,7 +113,8 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     if (behind === null && board.epoch !== null) known = board.epoch;
     const paused = board.pause !== null && !isOver(board.pause, clock.wall());
     const anew = behind !== null || board.roles === null;
-    const before = policyIsOurs ? policy : policyBefore;
+    // A policy that is not there says nothing of the leases that were granted.
+    const before = policyIsOurs ? policy : policyBefore?.policyIsKnown ? policyBefore.policy : null;
     const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew });
     const change = whatLease(board, observations, { isOn, records, paused, counts: behind === null });
     readySinceMs = change.readySinceMs;
@@ -131,7 +140,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
         isOn ? highestIn(observations) : 0,
         ...records.map(({ renewal }) => renewal?.epoch.number ?? 0),
       ),
-      policyChanged: policyBefore !== null && !samePolicy(policyBefore, policy),
+      policyChanged: !policyIsOurs && policyBefore !== null,
       refused: behind === null ? older : null,
       lease: permit(lease),
       leaseDue: change,
@@ -145,10 +154,15 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     };
   }
 
-  async function readPolicy(): Promise<Policy | null> {
+  async function readPolicy(): Promise<FoundPair | null> {
     const found = await store.findPair(pair.uniqsign);
-    if (found !== null && samePolicy(found.policy, policy)) policyIsOurs = true;
-    return found?.policy ?? null;
+    if (found === null) return null;
+    // A pair without a safety may have none: the Perl identify writes none.
+    if ((found.policyIsKnown || found.board.terms.lease === null) && samePolicy(found.policy, policy)) {
+      policyIsOurs = true;
+      policySeenMs = clock.monotonic();
+    }
+    return found;
   }
 
   function whatLease(

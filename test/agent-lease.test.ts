@@ -7,6 +7,7 @@ import type { AgentRecord } from '../src/core/agents.ts';
 import { type Decision, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
 import type { Epoch, Host } from '../src/core/pair.ts';
+import { keysOf } from '../src/store/wire-keys.ts';
 import { PRIMARY, SECONDARY } from './support/build.ts';
 import { FakeClock, settle } from './support/fake-clock.ts';
 import { FakeFenced, REFUSED, SILENT } from './support/fake-fence.ts';
@@ -188,6 +189,26 @@ describe('a host that is open', () => {
     await round(keeper);
     expect(renewals(a).at(-1)).toMatchObject({ epoch: epochOf(8), leaseMs: LEASE_MS });
   });
+
+  it.each(['lost', 'garbled'])(
+    'gets what its policy said when that is %s, and the shortest lease from who never read it',
+    async (how) => {
+      const long = { ...POLICY, leaseMs: 10_000 };
+      await decided(epochOf(7), {}, long);
+      const { keeper, remembered } = aKeeper({ known: { roles: ROLES, policy: POLICY } });
+      await round(keeper);
+      const key = keysOf(U).policy;
+      if (how === 'lost') board.hashes.delete(key);
+      else board.put(key, new Map([['lease_ms', 'x']]));
+      await second();
+      await rounds(2, keeper);
+      expect(renewals(a).at(-1)).toMatchObject({ leaseMs: 10_000 });
+      expect(remembered.at(-1)?.policy.leaseMs).toBe(10_000);
+      const { policy } = (await aStore().findPair(U)) ?? { policy: POLICY };
+      await round(aKeeper({ known: { roles: ROLES, policy } }).keeper);
+      expect(renewals(a).at(-1)).toMatchObject({ leaseMs: LEASE_MS });
+    },
+  );
 
   it('is not touched when its lease is endless', async () => {
     await decided(epochOf(7), { unfenced: true, terms: { ...NO_TERMS, lease: 'endless' } });

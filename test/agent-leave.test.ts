@@ -8,6 +8,7 @@ import { type Decision, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/dec
 import { MmmError } from '../src/core/errors.ts';
 import type { Epoch, Host } from '../src/core/pair.ts';
 import type { Store } from '../src/store/store.ts';
+import { keysOf } from '../src/store/wire-keys.ts';
 import { PRIMARY, SECONDARY } from './support/build.ts';
 import { FakeClock, fakeRandom, settle } from './support/fake-clock.ts';
 import { FakeFenced, REFUSED, SILENT } from './support/fake-fence.ts';
@@ -138,6 +139,15 @@ describe('an agent that is not the last', () => {
 });
 
 describe('the last agent', () => {
+  it('brings back the policy that it knew where the board has lost it', async () => {
+    const known: Policy = { ...POLICY, leaseMs: 10_000 };
+    await registers('db1');
+    board.hashes.delete(keysOf(U).policy);
+    await goes({ known: { roles: ROLES, policy: known } });
+    expect(order).toContain('board last');
+    expect((await aStore().findPair(U))?.policy).toEqual(known);
+  });
+
   it('says on the board that the pair is unfenced, then on the passive, and only then makes the lease endless', async () => {
     await registers('db1');
     const { lines } = await goes();

@@ -7,6 +7,7 @@ import type { SeenRow } from '../src/core/observation.ts';
 import { type Epoch, type Host, rolesWith } from '../src/core/pair.ts';
 import { type IdentifyParts, makeIdentifyRound } from '../src/identify.ts';
 import type { Store } from '../src/store/store.ts';
+import { keysOf } from '../src/store/wire-keys.ts';
 import { anObservation, aPair, aSighting, PRIMARY, SECONDARY } from './support/build.ts';
 import { FakeClock, fakeRandom } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
@@ -382,6 +383,19 @@ describe('the lease of a pair', () => {
 
 /** The first one may have begun before the board went back. */
 const LOOKS_SINCE = 3;
+
+test.each(['lost', 'garbled'])('a policy that is %s is written again, with the roles as they are', async (how) => {
+  const world = aWorld();
+  await world.armed();
+  const key = keysOf(PAIR.uniqsign).policy;
+  if (how === 'lost') world.board.hashes.delete(key);
+  else world.board.put(key, new Map([['lease_ms', 'x']]));
+  expect((await world.store.findPair(PAIR.uniqsign))?.policyIsKnown).toBe(false);
+  await world.run(20);
+  const found = await world.store.findPair(PAIR.uniqsign);
+  expect(found).toMatchObject({ policy: LEASE, policyIsKnown: true });
+  expect(brief(await world.boardNow())).toEqual([4, PRIMARY, 'finite', false]);
+});
 
 test('a decision names the last one for the other host, until the board is written anew', async () => {
   const world = aWorld();

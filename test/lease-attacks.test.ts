@@ -11,6 +11,7 @@ import { leaseWaitMs } from '../src/core/lease.ts';
 import type { Evidence, Replication } from '../src/core/observation.ts';
 import { type Epoch, type Host, rolesWith } from '../src/core/pair.ts';
 import type { Fence } from '../src/mysql/fence.ts';
+import { keysOf } from '../src/store/wire-keys.ts';
 import { aPair, PRIMARY, SECONDARY } from './support/build.ts';
 import { failure } from './support/facts.ts';
 import { FakeClock } from './support/fake-clock.ts';
@@ -152,7 +153,7 @@ function aWorld() {
     }
   };
   const life = async (host: Host): Promise<Life | undefined> => (await store.board(U)).lives.get(host);
-  return { clock, store, ...machines, parts, log, commit, run, life };
+  return { clock, board, store, ...machines, parts, log, commit, run, life };
 }
 
 describe('the contract’s keys are announced after an opening (F14)', () => {
@@ -279,6 +280,25 @@ describe('the wait for a lease', () => {
     expect(b.fenced.readOnly).toBe(false);
     expect(clock.monotonic() - lostAtMs).toBeGreaterThan(leaseWaitMs(LEASE.leaseMs));
   });
+});
+
+test('without a policy on the board the longest lease is waited for, and the shortest is granted', async () => {
+  const { a, b, board, clock, store, commit, run } = aWorld();
+  await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+  await run(2);
+  const { epoch } = await store.board(U);
+  if (epoch === null) throw new Error('nothing is decided');
+  await store.putUnfenced(U, epoch, false);
+  a.server.freeze();
+  a.fenced.down = failure('silent');
+  await commit(8, SECONDARY, { terms: { ...NO_TERMS, lease: 'finite' }, unfenced: null });
+  board.hashes.delete(keysOf(U).policy);
+  const beganMs = clock.monotonic();
+  b.fenced.replicates = false;
+  for (let rounds = 0; rounds < 300 && b.fenced.readOnly; rounds++) await run(1);
+  expect(b.fenced.readOnly).toBe(false);
+  expect(clock.monotonic() - beganMs).toBeGreaterThan(leaseWaitMs(300_000));
+  expect(b.fenced.calls.findLast(({ do: what }) => what === 'open')).toMatchObject({ leaseMs: 3_000 });
 });
 
 describe('a server that served in another pair', () => {

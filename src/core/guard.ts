@@ -13,6 +13,7 @@ export interface Guard {
   readonly epoch: Epoch;
   /** What the decision permits. */
   readonly lease: 'finite' | 'endless';
+  /** The longest lease that the passive may have. */
   readonly leaseMs: number;
   /** `promote` also when an operator forced the change. */
   readonly onUnreachable: Policy['onUnreachable'];

@@ -63,7 +63,9 @@ export function keepingIntervalMs(leaseMs: number): number {
 }
 
 /** No lease is shorter than this with the shortest connect_timeout (config.ts `leastLeaseMs`). */
-const LEAST_MS = 3_000;
+export const LEAST_LEASE_MS = 3_000;
+/** No configuration allows a longer one (settings.ts `lease`). */
+export const LONGEST_LEASE_MS = 300_000;
 
 /**
  * How long a renewal may make the lease. A lease that the operator changed comes with decisions of their own, and whoever fences this host
@@ -79,7 +81,7 @@ export function grantableMs({
   readonly policyOf: number | null;
   readonly openedNumber: number;
 }): number {
-  return policyOf !== null && policyOf >= openedNumber ? leaseMs : Math.min(leaseMs, LEAST_MS);
+  return policyOf !== null && policyOf >= openedNumber ? leaseMs : Math.min(leaseMs, LEAST_LEASE_MS);
 }
 
 /** What is to be noted of a host that was just renewed; null: it stands there already. */

@@ -25,6 +25,10 @@ export interface FoundPair {
   readonly uniqsign: string;
   readonly board: Board;
   readonly policy: Policy;
+  /** It stands there as identify wrote it; else it is lost or garbled, and `policy` is the most careful one. */
+  readonly policyIsKnown: boolean;
+  /** Who waits for a lease of this pair waits for one of this length: no host of it can have a longer one. */
+  readonly longestLeaseMs: number;
 }
 
 /** What a change is compared with: it is of this decision, or it does not happen. */

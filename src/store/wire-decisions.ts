@@ -3,6 +3,7 @@
 
 import { type Decision, type Durability, NO_SAFETY, type Policy, type Report, type Terms } from '../core/decision.ts';
 import type { Divergence } from '../core/divergence.ts';
+import { LEAST_LEASE_MS } from '../core/lease.ts';
 import { type Epoch, type EpochName, type Host, parseHost, type Roles } from '../core/pair.ts';
 import {
   ABSENT,
@@ -153,11 +154,11 @@ export function encodePolicy(policy: Policy): Fields {
 }
 
 /**
- * For a pair whose policy is not there or cannot be understood. Of a guarded one nothing is known of the lease that a silent host may
- * have, so that the longest one that can be configured is waited for.
+ * For a pair whose policy is not there or cannot be understood. Of a guarded one nobody knows for how long others will wait, so that it grants
+ * the shortest lease that there is; it waits for the longest (wire.ts `foundPairOf`).
  */
 export function strictestPolicy(isGuarded: boolean): Policy {
-  return isGuarded ? { ...NO_SAFETY, fencing: 'lease', leaseMs: 300_000, onUnreachable: 'wait' } : NO_SAFETY;
+  return isGuarded ? { ...NO_SAFETY, fencing: 'lease', leaseMs: LEAST_LEASE_MS, onUnreachable: 'wait' } : NO_SAFETY;
 }
 
 export function decodePolicy(fields: Fields): Decoded<Policy> {

@@ -3,6 +3,7 @@
 // This one puts a pair's keys together; the others have a noun each. docs of the outside: the keys and the message of the Perl mmm-manager.
 
 import { type Board, type Life, NO_TERMS } from '../core/decision.ts';
+import { LONGEST_LEASE_MS } from '../core/lease.ts';
 import { type Host, parseHost } from '../core/pair.ts';
 import type { FoundPair } from './store.ts';
 import { decodeComplete, decodeJoining } from './wire-complete.ts';
@@ -86,5 +87,6 @@ export function foundPairOf(uniqsign: string, raw: RawPair, options: { topic: st
   const board = boardOf(uniqsign, raw, options.take);
   const known = options.take(keysOf(uniqsign).policy, decodePolicy(raw.policy));
   const policy = known ?? strictestPolicy(board.terms.lease !== null);
-  return board.roles === null ? null : { uniqsign, board, policy };
+  const longestLeaseMs = known === null ? LONGEST_LEASE_MS : policy.leaseMs;
+  return board.roles === null ? null : { uniqsign, board, policy, policyIsKnown: known !== null, longestLeaseMs };
 }

@@ -188,7 +188,7 @@ describe('garbage', () => {
     expect(garbage).toMatch(new RegExp(`^${name} is `));
   });
 
-  test('a guarded pair without a policy that can be understood waits longest and opens nothing beside a silent host', () => {
+  test('a guarded pair without a policy that can be understood grants least, waits longest and opens nothing beside a silent host', () => {
     const raw: RawPair = {
       mode: NONE,
       epoch: encodeEpoch(DECISION),
@@ -206,13 +206,18 @@ describe('garbage', () => {
     };
     const take = tellingOnce(() => {});
     for (const policy of [NONE, changed(encodePolicy(LEASE), 'lease_ms', 'x')]) {
-      expect(foundPairOf(U, { ...raw, policy }, { topic: 't', take })?.policy).toEqual({
-        ...NO_SAFETY,
-        fencing: 'lease',
-        leaseMs: 300_000,
-        onUnreachable: 'wait',
+      expect(foundPairOf(U, { ...raw, policy }, { topic: 't', take })).toMatchObject({
+        policy: { ...NO_SAFETY, fencing: 'lease', leaseMs: 3_000, onUnreachable: 'wait' },
+        policyIsKnown: false,
+        longestLeaseMs: 300_000,
       });
     }
+    const policy = encodePolicy({ ...LEASE, leaseMs: 7_000 });
+    expect(foundPairOf(U, { ...raw, policy }, { topic: 't', take })).toMatchObject({
+      policy: { leaseMs: 7_000 },
+      policyIsKnown: true,
+      longestLeaseMs: 7_000,
+    });
   });
 
   test.each([
