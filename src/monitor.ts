@@ -314,8 +314,8 @@ function seenFacts(facts: Facts, { memory, seen, other }: Beside): SeenFacts {
 
 function seenRow(row: HostRow | null): SeenRow | null {
   if (row === null) return null;
-  const { epoch, opened, unfenced, lease } = row;
-  return { epoch, opened, unfenced, lease: lease.kind, armed: isArmed(row) };
+  const { epoch, opened, unfenced, generation, lease } = row;
+  return { epoch, opened, unfenced, generation, lease: lease.kind, armed: isArmed(row) };
 }
 
 /** One clause that changes only when somebody should know: neither the number of connections nor seconds of delay are in it. */

@@ -17,7 +17,7 @@ const ROW: HostRow = {
   lease: { kind: 'finite', expiresAtMs: SERVER_MS + 3_000 },
   unfenced: true,
   tickMs: SERVER_MS - 900,
-  generation: 0,
+  generation: 3,
   nowMs: SERVER_MS,
   startedSec: 10,
   readOnly: false,
@@ -53,7 +53,7 @@ async function observe(row: HostRow, guarded = true) {
 it('a row, its boot, and whether its EVENT ticks reach the board', async () => {
   const { primary, secondary } = await observe(ROW);
   const { epoch, opened } = ROW;
-  expect(primary?.row).toEqual({ epoch, opened, unfenced: true, lease: 'finite', armed: true });
+  expect(primary?.row).toEqual({ epoch, opened, unfenced: true, generation: 3, lease: 'finite', armed: true });
   expect(primary?.boot).toEqual({ uuid: 'uuid-a', startedSec: 10 });
   expect(secondary?.row).toBeNull();
 });

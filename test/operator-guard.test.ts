@@ -16,7 +16,7 @@ const EPOCH = { number: 7, id: 'e7', active: PRIMARY } as const;
 const A = { uuid: 'uuid-a', startedSec: 10 };
 const B = { uuid: 'uuid-b', startedSec: 20 };
 const OPENED = { number: 7, id: 'e7', startedSec: A.startedSec };
-const ROW: SeenRow = { epoch: EPOCH, opened: null, unfenced: false, lease: 'none', armed: true };
+const ROW: SeenRow = { epoch: EPOCH, opened: null, unfenced: false, generation: 0, lease: 'none', armed: true };
 
 /** A pair in service with an armed lease, as monitors, identify and agents left it on the board. */
 async function aGuardedPair({

@@ -15,7 +15,7 @@ const LIFE: Life = { ...BOOT, cameUpReadOnly: true, armed: true };
 
 function aRow(over: Partial<SeenRow> = {}): SeenRow {
   const opened = { number: 7, id: 'e7', startedSec: BOOT.startedSec };
-  return { epoch: EPOCH, opened, unfenced: false, lease: 'finite', armed: true, ...over };
+  return { epoch: EPOCH, opened, unfenced: false, generation: 0, lease: 'finite', armed: true, ...over };
 }
 
 function anAgent(name: string, over: Partial<AgentRecord> = {}): AgentRecord {

@@ -186,7 +186,7 @@ export interface SeenFacts {
 }
 
 /** The part of a server's row that identify decides with. */
-export type SeenRow = Pick<HostRow, 'epoch' | 'opened' | 'unfenced'> & {
+export type SeenRow = Pick<HostRow, 'epoch' | 'opened' | 'unfenced' | 'generation'> & {
   readonly lease: HostRow['lease']['kind'];
   /** Its EVENT ticks. */
   readonly armed: boolean;

@@ -117,16 +117,19 @@ function asAlive(alive: readonly Observation[]): Observation | null {
   const row = alive
     .map(({ evidence }) => (evidence.kind === 'answered' ? evidence.facts.row : null))
     .reduce((one, other) => (isNewer(other, one) ? other : one), facts.row);
-  return { ...first, evidence: { kind: 'answered', facts: { ...facts, hearing, row } } };
+  const hasSemiSync = alive
+    .map(({ evidence }) => (evidence.kind === 'answered' ? evidence.facts.hasSemiSync : null))
+    .reduce((one, other) => one ?? other, facts.hasSemiSync);
+  return { ...first, evidence: { kind: 'answered', facts: { ...facts, hearing, row, hasSemiSync } } };
 }
 
 /** Not everybody looks for the row, and what it says only grows. */
 function isNewer(row: SeenRow | null, than: SeenRow | null): boolean {
   if (row === null || than === null) return than === null;
-  const of = ({ epoch, opened }: SeenRow) => [epoch?.number ?? 0, opened?.number ?? 0] as const;
-  const [claimed, opened] = of(row);
-  const [claimedThan, openedThan] = of(than);
-  return claimed > claimedThan || (claimed === claimedThan && opened > openedThan);
+  const of = ({ epoch, opened, generation }: SeenRow) => [epoch?.number ?? 0, opened?.number ?? 0, generation];
+  const before = of(than);
+  const differs = of(row).map((number, at) => number - (before[at] ?? 0));
+  return (differs.find((difference) => difference !== 0) ?? 0) > 0;
 }
 
 function dissent(

@@ -84,6 +84,7 @@ function encodeRow(row: SeenRow | null): Fields {
     ['opened_number', opened === null ? '' : String(opened.number)],
     ['opened_id', opened?.id ?? ''],
     ['opened_boot', opened === null ? '' : String(opened.startedSec)],
+    ['row_generation', row === null ? '' : String(row.generation)],
   ]);
 }
 
@@ -198,6 +199,8 @@ function row(fields: Fields): SeenRow | null {
           startedSec: integer(fields, 'opened_boot', Number.MIN_SAFE_INTEGER),
         }
       : null,
+    // An older monitor knew none.
+    generation: fields.get('row_generation') ? integer(fields, 'row_generation', 0) : 0,
   };
 }
 

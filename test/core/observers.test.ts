@@ -172,5 +172,26 @@ describe('the row of a host', () => {
     }
     expect(rowIn([old, claimed])).toEqual(claimed);
     expect(rowIn([claimed, old])).toEqual(claimed);
+    const later = { ...opened, generation: 4 };
+    for (const rows of [
+      [opened, later],
+      [later, opened],
+      [later, { ...old, generation: 5 }],
+    ]) {
+      expect(rowIn(rows)).toEqual(later);
+    }
+  });
+
+  test('does not hide whether it has semi-synchronous replication, where one monitor looked and another did not', () => {
+    const found = (looks: readonly (boolean | null)[]) => {
+      const seen = together(looks.map((hasSemiSync, at) => says(`m${at}`, { hasSemiSync }))).observations.primary;
+      return seen?.evidence.kind === 'answered' ? seen.evidence.facts.hasSemiSync : undefined;
+    };
+    expect([found([null, true]), found([true, null]), found([null, false]), found([null, null])]).toEqual([
+      true,
+      true,
+      false,
+      null,
+    ]);
   });
 });

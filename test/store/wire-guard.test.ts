@@ -35,6 +35,7 @@ const ROW: SeenRow = {
   epoch: { number: 8, id: 'y', active: SECONDARY },
   opened: { number: 7, id: 'x', startedSec: 1_699_999_998 },
   unfenced: true,
+  generation: 12,
   lease: 'finite',
   armed: false,
 };
@@ -60,6 +61,7 @@ describe('the bytes in Redis', () => {
       opened_number: '7',
       opened_id: 'x',
       opened_boot: '1699999998',
+      row_generation: '12',
     });
   });
 
@@ -145,6 +147,14 @@ describe('there and back', () => {
     expect(decodeObservation(PRIMARY, later).value?.evidence).toMatchObject({ facts: { row: null, boot: null } });
   });
 
+  test('an older monitor tells of no generation', () => {
+    const fields = encodeObservation(anObservation({ row: ROW, boot: BOOT }));
+    const old = new Map([...fields].filter(([name]) => name !== 'row_generation'));
+    expect(decodeObservation(PRIMARY, old).value).toEqual(
+      anObservation({ row: { ...ROW, generation: 0 }, boot: BOOT }),
+    );
+  });
+
   test('an older monitor tells of no row and no boot', () => {
     const fields = [...encodeObservation(anObservation({ row: ROW, boot: BOOT }))];
     const old = new Map(fields.filter(([name]) => !/^(row_|opened_|uuid|started_sec)/.test(name)));
@@ -163,6 +173,7 @@ describe('garbage', () => {
     ['opened_number', '0', 'opened_number is "0", expected a whole number from 1 on'],
     ['opened_id', '', 'opened_id is missing'],
     ['opened_boot', '', 'opened_boot is missing'],
+    ['row_generation', '-1', 'row_generation is "-1", expected a whole number from 0 on'],
   ])('a row with %s = "%s" is not taken for none: the observation is nothing', (name, value, why) => {
     const fields = encodeObservation(anObservation({ row: ROW, boot: BOOT }));
     expect(decodeObservation(PRIMARY, changed(fields, name, value))).toEqual({ value: null, garbage: why });

@@ -57,6 +57,7 @@ describe('the bytes in Redis', () => {
       opened_number: '',
       opened_id: '',
       opened_boot: '',
+      row_generation: '',
     });
   });
 
@@ -115,6 +116,7 @@ describe('the bytes in Redis', () => {
       opened_number: '',
       opened_id: '',
       opened_boot: '',
+      row_generation: '',
     });
   });
 

@@ -18,6 +18,7 @@ export function aRow({
     epoch: epoch === undefined ? null : { number: epoch[0], id: id ?? `e${epoch[0]}`, active: epoch[1] },
     opened: opened === undefined ? null : { number: opened, id: id ?? `e${opened}`, startedSec: 1_700_000_000 },
     unfenced: false,
+    generation: 0,
     lease: 'finite',
     armed: true,
     ...over,
