@@ -94,7 +94,8 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
       test('is found by its epoch alone, once, with its whole policy', async () => {
         await store.commitRoles(U, guarded(1), null, LEASE);
         const found = await store.findPairs();
-        expect(found).toEqual([{ uniqsign: U, board: await store.board(U), policy: LEASE }]);
+        const known = { policy: LEASE, policyIsKnown: true, longestLeaseMs: LEASE.leaseMs };
+        expect(found).toEqual([{ uniqsign: U, board: await store.board(U), ...known }]);
         expect(await store.findPair(U)).toEqual(found[0]);
         await store.announce(U, decision(1).epoch, decision(1).roles);
         expect(await store.findPairs()).toHaveLength(1);

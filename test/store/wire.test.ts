@@ -174,6 +174,8 @@ describe('a pair as an agent finds it', () => {
         announced: ROLES,
       },
       policy: NO_SAFETY,
+      policyIsKnown: false,
+      longestLeaseMs: 300_000,
     });
   });
 
