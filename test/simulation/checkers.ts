@@ -109,6 +109,8 @@ export class Checkers implements Watcher {
     this.#acknowledged.push(write);
   }
 
+  told(): void {}
+
   /**
    * S3: a decision that was replaced on the board: no step of it begins afterwards. Excused is what this version cannot see: the way of
    * the board's answer to the agent, and an agent that was frozen between reading the board and acting.

@@ -98,16 +98,18 @@ export class Client {
       host.serve(
         () =>
           host.afterReadLock(() => {
-            const write = host.knows(to) ? host.commit(nextId()) : null;
-            network.send(host.name, name, () => {
-              if (!over()) return;
-              if (write === null) {
-                this.#turnAway();
-                return;
-              }
-              onAcknowledged(write, host);
-              this.#next(chance.between(everyMs / 2, everyMs));
-            });
+            const answer = (write: Write | null) =>
+              network.send(host.name, name, () => {
+                if (!over()) return;
+                if (write === null) {
+                  this.#turnAway();
+                  return;
+                }
+                onAcknowledged(write, host);
+                this.#next(chance.between(everyMs / 2, everyMs));
+              });
+            if (host.knows(to)) host.commit(nextId(), to, answer);
+            else answer(null);
           }),
         () => network.send(host.name, name, () => over() && this.#broken(host)),
       ),

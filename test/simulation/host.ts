@@ -7,6 +7,7 @@ import type { Chance } from './chance.ts';
 import type { Network } from './network.ts';
 import { gtids, Replica, type ReplicationStyle } from './replica.ts';
 import { type CallWatcher, SimSchema } from './schema.ts';
+import { SemiSync } from './semi-sync.ts';
 import type { Timeline } from './timeline.ts';
 
 /** One transaction. */
@@ -48,8 +49,12 @@ export interface HostParts {
   readonly onChange: () => void;
   /** Called when it was opened, before anybody writes. */
   readonly onOpen: () => void;
+  /** A client is told OK, whether it still listens or not. */
+  readonly onTold: (write: Write) => void;
   readonly callWatcher: CallWatcher;
 }
+
+const SHUTDOWN_MS = 20;
 
 /** What a frozen machine's clock does: a stopped process finds that time went on, a paused virtual machine does not. */
 export type Freeze = 'process' | 'machine';
@@ -79,6 +84,7 @@ export class SimHost {
   /** What the server calls itself: another one behind the same address has another name. */
   uuid: string;
   readonly schema: SimSchema;
+  readonly semiSync: SemiSync;
   #wallJumpMs = 0;
   #frozen: { readonly how: Freeze; readonly sinceMs: number } | null = null;
   /** Statements that wait for a global read lock to go. */
@@ -102,7 +108,12 @@ export class SimHost {
     this.readOnly = parts.readOnly;
     this.blocked = parts.blocking ? parts.readOnly : null;
     this.uuid = `uuid-${parts.serverId}`;
-    const { timeline, chance, callWatcher } = parts;
+    const { timeline, chance, callWatcher, style } = parts;
+    this.semiSync = new SemiSync({
+      flavour: style.gtid ? 'mariadb' : 'mysql',
+      end: () => this.log.length,
+      onChange: parts.onChange,
+    });
     this.schema = new SimSchema({ host: this, timeline, chance: chance.stream('schema'), watcher: callWatcher });
   }
 
@@ -125,9 +136,9 @@ export class SimHost {
     return this.state === 'up' && !this.readOnly && this.blocked !== true && this.#readLocks === 0;
   }
 
-  /** read_only cannot be set: it waits for these sessions. */
+  /** read_only cannot be set: it waits for these sessions, and for commits that wait for their acknowledgement [F18]. */
   get isLocked(): boolean {
-    return this.locks > 0 || this.#readLocks > 0;
+    return this.locks > 0 || this.#readLocks > 0 || this.semiSync.waiting > 0;
   }
 
   get readLocks(): number {
@@ -206,19 +217,52 @@ export class SimHost {
     return this.#connections.has(connection);
   }
 
-  /** Ends the application's sessions. */
+  /** Ends the application's sessions, as the fence does. */
   killSessions(): number {
-    const killed = [...this.#connections].filter(({ application }) => application);
+    const { spared } = this.semiSync;
+    const killed = [...this.#connections].filter((connection) => connection.application && connection !== spared);
     for (const connection of killed) this.#break(connection);
+    this.semiSync.kill((by) => by.application && by !== spared);
     return killed.length;
   }
 
-  /** A client's write; null: it may not. */
-  commit(id: number): Write | null {
-    return this.readOnly ? null : this.writeAsAdministrator(id);
+  /** An administrator's KILL. */
+  kill(connection: Connection): void {
+    this.#break(connection);
+    this.semiSync.kill((by) => by === connection);
   }
 
-  writeAsAdministrator(id: number): Write {
+  /** A client's write: told when it is acknowledged, or never; null: it may not. */
+  commit(id: number, by: Connection, tell: (write: Write | null) => void): void {
+    if (this.readOnly) {
+      tell(null);
+      return;
+    }
+    const told = (write: Write) => {
+      this.#parts.onTold(write);
+      tell(write);
+    };
+    this.semiSync.commit({ write: () => this.#log(id), by, tell: told });
+  }
+
+  writeAsAdministrator(id: number): void {
+    this.semiSync.commit({ write: () => this.#log(id), by: null, tell: () => {} });
+  }
+
+  /** What its own applier brings in: where its own source side is on that waits, too [F12]. */
+  commitApplied(write: Write, done: () => void): void {
+    if (this.holds(write)) {
+      done();
+      return;
+    }
+    const apply = () => {
+      this.#apply(write);
+      return write;
+    };
+    this.semiSync.commit({ write: apply, by: null, tell: done });
+  }
+
+  #log(id: number): Write {
     const highest = this.highestUpTo(this.log.length);
     // In a shared domain each server goes on from the other's numbers.
     const before = this.#parts.style.sharedDomain
@@ -226,11 +270,11 @@ export class SimHost {
       : (highest.get(this.serverId) ?? 0);
     const seq = before + 1;
     const write = { id, origin: this.serverId, seq, atMs: this.#parts.timeline.nowMs };
-    this.applies(write);
+    this.#apply(write);
     return write;
   }
 
-  applies(write: Write): void {
+  #apply(write: Write): void {
     if (this.#held.has(write.id)) return;
     this.log.push(write);
     this.#held.add(write.id);
@@ -287,6 +331,13 @@ export class SimHost {
     this.replica.source.replica.poke();
   }
 
+  /** SHUTDOWN, as systemd does it. */
+  shutDown(): void {
+    if (this.state !== 'up') return;
+    this.semiSync.shutDown();
+    this.after(SHUTDOWN_MS, () => this.die(false));
+  }
+
   /** Its server ends; with `power` its machine, too. */
   die(power: boolean): void {
     if (this.state === 'down') return;
@@ -297,8 +348,9 @@ export class SimHost {
     this.#readLocks = 0;
     this.#behindLock = [];
     this.schema.died();
-    this.replica.died();
+    this.semiSync.died();
     const { network, timeline } = this.#parts;
+    this.replica.died(power);
     if (!power) {
       const other = this.replica.source;
       network.send(this.name, other.name, () => other.replica.sourceDied());
@@ -321,6 +373,7 @@ export class SimHost {
     this.#startedMs = timeline.nowMs;
     this.#fileStarts.push(this.log.length);
     this.schema.restarted();
+    this.semiSync.restarted();
     this.replica.restarted();
     this.replica.source.replica.poke();
     this.#changed('comes up');
@@ -358,8 +411,12 @@ export class SimHost {
       gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
       row: this.schema.isInstalled ? this.schema.row : null,
-      semiSync: null,
+      semiSync: this.schema.isInstalled && this.hasSemiSync ? this.semiSync.facts(this.replica.acknowledges) : null,
     };
+  }
+
+  get hasSemiSync(): boolean {
+    return this.#parts.style.noSemiSync !== true;
   }
 
   /** `Boot.startedSec`. */

@@ -5,6 +5,7 @@ import type { Replication } from '../../src/core/observation.ts';
 import type { Chance } from './chance.ts';
 import type { SimHost, Write } from './host.ts';
 import type { Network } from './network.ts';
+import type { Dump, SemiSync } from './semi-sync.ts';
 import type { Timeline } from './timeline.ts';
 
 /** How the pair of a run replicates. */
@@ -20,6 +21,10 @@ export interface ReplicationStyle {
   /** How long a silent source counts as connected. */
   readonly netTimeoutMs: number;
   readonly applyMs: number;
+  /** MySQL with relay_log_recovery=ON: a restart throws the relay log away there, too [F2]. */
+  readonly relayLogRecovery?: boolean;
+  /** Its servers know nothing of semi-synchronous replication. */
+  readonly noSemiSync?: boolean;
 }
 
 interface Received {
@@ -58,6 +63,10 @@ export class Replica {
   #fetching = false;
   #cancelApply: (() => void) | null = null;
   #emptySinceMs = 0;
+  /** Its connection to the source, when it acknowledges on it. */
+  #dump: Dump | null = null;
+  /** A transaction that is being applied waits for the acknowledgement that this very server wants [F12]. */
+  #commits = false;
 
   constructor(parts: {
     owner: SimHost;
@@ -85,7 +94,7 @@ export class Replica {
   }
 
   start(threads: { io: boolean; sql: boolean }): void {
-    if (!this.ioStarted && !this.sqlStarted) this.#purge();
+    if (!this.ioStarted && !this.sqlStarted && this.#style.gtid) this.#purge();
     if (threads.io) {
       this.ioStarted = true;
       this.#triedMs = Number.NEGATIVE_INFINITY;
@@ -103,6 +112,7 @@ export class Replica {
       if (this.ioStarted) this.ioStoppedMs = this.#timeline.nowMs;
       this.ioStarted = false;
       this.#connected = false;
+      this.#leave();
     }
     if (threads.sql) {
       this.sqlStarted = false;
@@ -128,15 +138,18 @@ export class Replica {
     this.#triedMs = this.#timeline.nowMs;
   }
 
-  /** Its own server ended. */
-  died(): void {
+  /** Its own server ended; with its machine nobody tells the source. */
+  died(power: boolean): void {
     this.#connected = false;
+    this.#commits = false;
     this.#cancel();
+    if (power) this.#dump = null;
+    else this.#leave();
   }
 
   /** Its own server is there again. */
   restarted(): void {
-    this.#purge();
+    if (this.#style.gtid || this.#style.relayLogRecovery === true) this.#purge();
     this.#metSource = false;
     this.ioStarted = this.#style.startsItself;
     this.sqlStarted = this.#style.startsItself;
@@ -147,7 +160,13 @@ export class Replica {
 
   /** Complete transactions that are received and not applied. */
   get unapplied(): number {
-    return this.relay.filter(({ write }) => !this.#owner.holds(write)).length;
+    const { semiSync } = this.#owner;
+    return this.relay.filter(({ write }) => !this.#owner.holds(write) || semiSync.isWaiting(write)).length;
+  }
+
+  /** Its I/O thread acknowledges what it receives. */
+  get acknowledges(): boolean {
+    return this.#dump !== null;
   }
 
   /** Both threads run. */
@@ -203,7 +222,46 @@ export class Replica {
     this.#connected = true;
     this.#metSource = true;
     this.#heardMs = nowMs;
+    this.#meet();
     this.poke();
+  }
+
+  /** Whether it acknowledges is settled anew with every connection. */
+  #meet(): void {
+    this.#leave();
+    if (!this.#owner.semiSync.replica) return;
+    const dump: Dump = {};
+    this.#dump = dump;
+    const { received } = this;
+    this.#tellSource((semiSync) => semiSync.meets(dump, received));
+  }
+
+  #leave(): void {
+    const dump = this.#dump;
+    this.#dump = null;
+    if (dump !== null) this.#tellSource((semiSync) => semiSync.left(dump));
+  }
+
+  #acknowledge(): void {
+    const dump = this.#dump;
+    // As often as it is asked while commits wait: TCP would send again what a cut has swallowed.
+    if (dump === null || this.source.semiSync.waiting === 0) return;
+    const { received } = this;
+    this.#tellSource((semiSync) => semiSync.acknowledge(dump, received));
+  }
+
+  /** A frozen source reads it when it is thawed. */
+  #tellSource(act: (semiSync: SemiSync) => void): void {
+    const { source } = this;
+    const { boot } = source;
+    this.#network.send(this.#owner.name, source.name, () =>
+      source.serve(
+        () => {
+          if (source.boot === boot) act(source.semiSync);
+        },
+        () => {},
+      ),
+    );
   }
 
   #hears(): boolean {
@@ -220,22 +278,31 @@ export class Replica {
       if (this.#style.gtid && this.#owner.holds(write)) continue;
       this.relay.push({ write, index: this.received });
     }
+    this.#acknowledge();
     this.#settle();
     this.#apply();
   }
 
   #apply(): void {
-    if (this.#cancelApply !== null || !this.sqlStarted || this.#owner.state !== 'up') return;
+    if (this.#cancelApply !== null || this.#commits || !this.sqlStarted || this.#owner.state !== 'up') return;
     if (this.relay.length === 0) return;
     this.#cancelApply = this.#timeline.after(this.#style.applyMs + this.lagMs, () => {
       this.#cancelApply = null;
       if (!this.sqlStarted || this.#owner.state !== 'up') return;
-      const next = this.relay.shift();
+      const [next] = this.relay;
       if (next === undefined) return;
-      this.applied = next.index + 1;
-      this.#settle();
-      this.#owner.applies(next.write);
-      this.#apply();
+      this.#commits = true;
+      const { boot } = this.#owner;
+      this.#owner.commitApplied(next.write, () => {
+        if (boot !== this.#owner.boot) return;
+        this.#commits = false;
+        if (this.relay[0] === next) {
+          this.relay.shift();
+          this.applied = next.index + 1;
+        }
+        this.#settle();
+        this.#apply();
+      });
     });
   }
 
@@ -246,7 +313,6 @@ export class Replica {
   }
 
   #purge(): void {
-    if (!this.#style.gtid) return;
     this.relay = [];
     this.received = this.applied;
   }

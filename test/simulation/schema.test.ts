@@ -3,51 +3,14 @@
 import { beforeEach, expect, test } from 'vitest';
 import type { Fence } from '../../src/mysql/fence.ts';
 import { type CallBench, callCases } from '../mysql/call-cases.ts';
-import { aPair } from '../support/build.ts';
 import { done, epoch, LEASE_MS, opened, opening, rowOf } from '../support/calls.ts';
-import { Chance } from './chance.ts';
+import { twoHosts } from './bench.ts';
 import { SimFence } from './fence.ts';
-import { SimHost } from './host.ts';
-import { Network } from './network.ts';
 import { type Life, Process } from './process.ts';
-import { Timeline } from './timeline.ts';
-
-const WALL_MS = Date.UTC(2026, 0, 1);
 
 /** Two servers, and an agent that does what the test says. */
 function aBench() {
-  const chance = new Chance('bench');
-  const timeline = new Timeline();
-  const network = new Network(timeline, chance.stream('network'));
-  const pair = aPair();
-  const wallMs = () => WALL_MS + timeline.nowMs;
-  const host = (name: 'A' | 'B', serverId: number) =>
-    new SimHost({
-      name,
-      host: name === 'A' ? pair.primary : pair.secondary,
-      serverId,
-      readOnly: true,
-      style: {
-        gtid: false,
-        sharedDomain: false,
-        startsItself: false,
-        startsWritable: false,
-        netTimeoutMs: 4_000,
-        applyMs: 1,
-      },
-      blocking: false,
-      timeline,
-      network,
-      chance: chance.stream(name),
-      wallMs,
-      tell: () => {},
-      onChange: () => {},
-      onOpen: () => {},
-      callWatcher: { callActs: () => {} },
-    });
-  const [a, b] = [host('A', 1), host('B', 2)];
-  a.replicateFrom(b);
-  b.replicateFrom(a);
+  const { a, b, chance, timeline, network, wallMs, run } = twoHosts();
   const lives: Life[] = [];
   const main = (life: Life) => {
     lives.push(life);
@@ -57,7 +20,6 @@ function aBench() {
   const [life] = lives;
   if (life === undefined) throw new Error('the agent did not start');
 
-  const run = (ms: number) => timeline.run(timeline.nowMs + ms);
   /** Lets the time pass until this is over. */
   async function passing<T>(promise: Promise<T>): Promise<T> {
     let over = false;

@@ -28,6 +28,7 @@ interface Stored {
   expiresAtMs: number | null;
   unfenced: boolean;
   tickMs: number | null;
+  generation: number;
 }
 
 /** Somebody who looks on. */
@@ -59,7 +60,7 @@ export class SimSchema {
   get row(): HostRow | null {
     const stored = this.#own;
     if (stored === null) return null;
-    const { epoch, opened, endless, expiresAtMs, unfenced, tickMs } = stored;
+    const { epoch, opened, endless, expiresAtMs, unfenced, tickMs, generation } = stored;
     return {
       schemaVersion: SCHEMA_VERSION,
       epoch,
@@ -67,7 +68,7 @@ export class SimSchema {
       lease: endless ? { kind: 'endless' } : expiresAtMs === null ? { kind: 'none' } : { kind: 'finite', expiresAtMs },
       unfenced,
       tickMs,
-      generation: 0,
+      generation,
       nowMs: this.#nowMs,
       startedSec: this.#host.startedSec,
       readOnly: this.#host.readOnly,
@@ -87,6 +88,7 @@ export class SimSchema {
         expiresAtMs: null,
         unfenced: true,
         tickMs: null,
+        generation: 0,
       };
     }
     return true;
@@ -163,7 +165,8 @@ export class SimSchema {
       end(this.#tell('refused'));
       return;
     }
-    if ((call.do === 'open' || call.do === 'renew') && epoch.number > known) {
+    const isGrant = call.do === 'open' || call.do === 'renew' || call.do === 'sync';
+    if (isGrant && epoch.number > known) {
       end(this.#tell('unclaimed'));
       return;
     }
@@ -195,15 +198,17 @@ export class SimSchema {
           end(this.#act(call));
           return;
         case 'sync':
+          this.#sync(call, stored, end);
+          return;
         case 'source-off':
         case 'acknowledge':
-          end(this.#tell('no-semi-sync'));
+          end(this.#switch(call));
           return;
         default:
           call satisfies never;
       }
     };
-    const raises = call.do !== 'claim' && call.do !== 'open' && call.do !== 'renew';
+    const raises = call.do !== 'claim' && !isGrant;
     if (!raises || epoch.number === known) act();
     else {
       this.#write(end, () => {
@@ -271,16 +276,70 @@ export class SimSchema {
         end(this.#tell('done'));
         return;
       }
+      if (call.lossless) host.semiSync.switchOn();
       // The row first, then read_only: a freeze may come between the two, and after both.
       host.after(this.#chance.between(0, 1 + host.slowMs), () => {
         host.setReadOnly(false);
         host.after(this.#chance.between(0, 1), () => {
-          const isLate = this.#nowMs >= untilMs;
-          if (isLate) host.setReadOnly(true);
-          end(this.#tell(isLate ? 'late' : 'done'));
+          if (this.#nowMs < untilMs) {
+            end(this.#tell('done'));
+            return;
+          }
+          const closeAgain = () => {
+            host.setReadOnly(true);
+            end(this.#tell('late'));
+          };
+          this.#await(
+            () => host.semiSync.waiting === 0,
+            closeAgain,
+            () => end(LOCK_WAIT_TIMEOUT),
+          );
         });
       });
     });
+  }
+
+  #sync(call: Extract<Call, { do: 'sync' }>, stored: Stored, end: (told: Told) => void): void {
+    const host = this.#host;
+    const why = this.#whyNotSwitched(call, stored);
+    if (why !== null) {
+      end(this.#tell(why));
+      return;
+    }
+    this.#write(end, () => {
+      this.#watcher.callActs(call, host);
+      stored.generation = call.generation;
+      if (call.on) host.semiSync.switchOn();
+      else host.semiSync.switchOff();
+      end(this.#tell('done'));
+    });
+  }
+
+  #whyNotSwitched({ epoch, generation }: Extract<Call, { do: 'sync' }>, stored: Stored): NotDoneWhy | null {
+    if (!this.#isOpenedUnder(epoch, stored)) return 'not-open';
+    if (this.#host.readOnly) return 'closed';
+    if (generation < stored.generation) return 'stale';
+    return this.#host.hasSemiSync ? null : 'no-semi-sync';
+  }
+
+  #isOpenedUnder({ number, id }: Epoch, { opened }: Stored): boolean {
+    return opened?.number === number && opened.id === id && opened.startedSec === this.#host.startedSec;
+  }
+
+  /** On a closed host: its own source side goes off, or its I/O thread is told whether to acknowledge. */
+  #switch(call: Extract<Call, { do: 'source-off' | 'acknowledge' }>): Told {
+    const host = this.#host;
+    if (call.do === 'source-off') {
+      if (!host.readOnly) return this.#tell('open');
+      if (!host.hasSemiSync) return this.#tell('done');
+      if (host.semiSync.source) this.#watcher.callActs(call, host);
+      host.semiSync.switchOff();
+      return this.#tell('done');
+    }
+    if (!host.hasSemiSync) return this.#tell(call.on ? 'no-semi-sync' : 'done');
+    if (host.semiSync.replica !== call.on) this.#watcher.callActs(call, host);
+    host.semiSync.replica = call.on;
+    return this.#tell('done');
   }
 
   #renew(call: Extract<Call, { do: 'renew' }>, stored: Stored, end: (told: Told) => void): void {
@@ -306,7 +365,7 @@ export class SimSchema {
   }
 
   #whyNotOpened(call: Extract<Call, { do: 'open' }>, stored: Stored, nowMs: number): NotDoneWhy | null {
-    const { startedSec, readOnly, replica } = this.#host;
+    const { startedSec, readOnly, replica, hasSemiSync } = this.#host;
     const ours = stored.opened?.number === call.epoch.number && stored.opened.id === call.epoch.id;
     const inThisBoot = stored.opened?.startedSec === startedSec;
     const endless = call.lease === 'endless';
@@ -317,6 +376,7 @@ export class SimSchema {
       if (isOut(stored, nowMs)) return 'lease-out';
       return ours && inThisBoot && stored.endless !== endless ? 'other-lease' : null;
     }
+    if (call.lossless && !hasSemiSync) return 'no-semi-sync';
     if (ours) return null;
     if (replica.ioStarted) return 'io-runs';
     const isDrained = replica.sqlStarted && replica.relay.length === 0;
@@ -324,11 +384,8 @@ export class SimSchema {
   }
 
   #whyNotRenewed(epoch: Epoch, stored: Stored, nowMs: number): NotDoneWhy | null {
-    const { opened } = stored;
-    const { startedSec, readOnly } = this.#host;
-    const ours = opened?.number === epoch.number && opened.id === epoch.id && opened.startedSec === startedSec;
-    if (!ours) return 'not-open';
-    if (readOnly) return 'closed';
+    if (!this.#isOpenedUnder(epoch, stored)) return 'not-open';
+    if (this.#host.readOnly) return 'closed';
     return isOut(stored, nowMs) ? 'lease-out' : null;
   }
 

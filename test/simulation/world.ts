@@ -52,7 +52,10 @@ export interface Watcher extends CallWatcher {
   changed(): void;
   stepBegins(process: Process, step: Step): void;
   opened(host: SimHost): void;
+  /** A client reads that its commit succeeded. */
   acknowledged(write: Write, host: SimHost): void;
+  /** A server tells a client so, whether that one still listens or not. */
+  told(write: Write, host: SimHost): void;
 }
 
 /** Told when a process sends a call, and when one looks at a row (null): directed stories break something at that very moment. */
@@ -87,6 +90,7 @@ export class World {
     stepBegins: () => {},
     opened: () => {},
     acknowledged: () => {},
+    told: () => {},
     callActs: () => {},
   };
   onCall: OnCall = () => {};
@@ -287,6 +291,7 @@ export class World {
       tell: (text) => this.tell(name, text),
       onChange: () => this.watcher.changed(),
       onOpen: () => this.watcher.opened(host),
+      onTold: (write) => this.watcher.told(write, host),
       callWatcher: { callActs: (call, on) => this.watcher.callActs(call, on) },
     });
     return host;
