@@ -234,11 +234,11 @@ function passOver(situation: Situation, guard: Guard, active: Facts, silence: st
 /** The active is open: close a second writer first, then put accounts and replication right. */
 function keepOpen(situation: Situation, active: Facts): Next {
   const { roles, passive, accountsStuck, guard } = situation;
-  if (passive.kind === 'answered' && !passive.facts.readOnly) {
-    return fence(situation, passive.facts, `${roles.active} is the active and open`);
-  }
   const grant = guard === null ? null : keepGranted(situation, guard, active);
-  if (grant !== null) return grant;
+  const isSecondWriter = passive.kind === 'answered' && !passive.facts.readOnly;
+  // Closing it may hang behind a lock there, and until the grant nobody renews the active's lease.
+  if (grant !== null && (!isSecondWriter || isWriterStill(active, guard, roles))) return grant;
+  if (isSecondWriter) return fence(situation, passive.facts, `${roles.active} is the active and open`);
   // Before those of the passive, which is closed: without this nobody writes.
   if ((active.accounts?.blocked ?? 0) > 0 && !accountsStuck.includes(roles.active)) {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
@@ -253,6 +253,11 @@ function keepOpen(situation: Situation, active: Facts): Next {
   }
   const next = heal(situation, active, passive.facts);
   return next.kind === 'settled' ? atRest(situation) : next;
+}
+
+/** We opened it in this life, its lease runs, and nobody was opened since. */
+function isWriterStill(active: Facts, guard: Guard | null, { passive }: Roles): boolean {
+  return wasOpenedInThisLife(active.row, active.boot) && !isLeaseOut(active) && guard?.lastOpened !== passive;
 }
 
 /** Nothing else is to be done. An EVENT that sleeps because its server's clock went back is set going by renewals alone, and not every host has them [F17]. */

@@ -343,8 +343,30 @@ describe('an active that stays', () => {
     expect(brief(nextStep(kept({ ...both, passive: failure('silent') })))).toBe('grant(io-stopped) A');
   });
 
-  it('has a second writer closed first', () => {
-    expect(brief(nextStep(kept({ passive: hostB({}, { readOnly: false }) })))).toBe('close B');
+  it('has a second writer closed at once, where nothing else is due', () => {
+    const active = hostA({ epoch: EIGHT_A, ...openedBy(EIGHT_A) });
+    expect(brief(nextStep(kept({ active, passive: hostB({}, { readOnly: false }) })))).toBe('close B');
+  });
+
+  it('is granted a new decision before a second writer is closed, which a lock may hold up', () => {
+    const writable = { readOnly: false };
+    expect(brief(nextStep(kept({ passive: hostB({}, writable) })))).toBe('claim A');
+    const active = hostA({ epoch: EIGHT_A });
+    expect(brief(nextStep(kept({ active, passive: hostB({}, writable) })))).toBe('claim B');
+    expect(brief(nextStep(kept({ active, passive: hostB({ epoch: EIGHT_A }, writable) })))).toBe('grant(io-stopped) A');
+    expect(brief(nextStep(kept({ active, passive: hostB({}, writable) }, { passiveStuck: true })))).toBe(
+      'grant(io-stopped) A',
+    );
+  });
+
+  it('is not granted before a second writer is closed where it is no writer that we know of', () => {
+    const both = { passive: hostB({ epoch: EIGHT_A }, { readOnly: false }) };
+    expect(brief(nextStep(kept({ ...both, active: hostA({ epoch: EIGHT_A }) }, { lastOpened: B })))).toBe('close B');
+    expect(brief(nextStep(kept({ ...both, active: hostA({ epoch: EIGHT_A, lease: OUT }) })))).toBe('close B');
+    const restarted = hostA({ epoch: EIGHT_A }, { boot: { uuid: '', startedSec: BOOT + 60 } });
+    expect(brief(nextStep(kept({ ...both, active: restarted })))).toBe('close B');
+    const byHand = hostA({ epoch: EIGHT_A, opened: null });
+    expect(brief(nextStep(kept({ ...both, active: byHand })))).toBe('close B');
   });
 
   it('is closed and opened by the protocol when it came up writable', () => {
