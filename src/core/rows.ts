@@ -97,7 +97,12 @@ function openedLast(hosts: readonly [Answers, Answers], { pair, known }: Asked):
 function ofTheOnlyOne({ host, facts }: Answers, { pair, known }: Asked): ByRows | null {
   const { row, readOnly } = facts;
   if (row === null || readOnly === null) return null;
-  if (!readOnly) return { active: host, why: `${host} is the only host that answers, and it takes writes` };
+  // Writable by an older decision than the last one for the other host, it woke under an old lease, or nobody could close it.
+  const isReplaced = (epoch: Epoch | null) =>
+    epoch !== null && isOf(pair, epoch) && epoch.active !== host && epoch.number > (row.opened?.number ?? 0);
+  if (!readOnly && !isReplaced(known) && !isReplaced(row.epoch)) {
+    return { active: host, why: `${host} is the only host that answers, and it takes writes` };
+  }
   if (known !== null && known.number >= highestOf(row) && isOf(pair, known)) {
     return { active: known.active, why: `${known.active} was active last, by decision ${known.number}` };
   }

@@ -98,7 +98,9 @@ function expected(primary: State, secondary: State, known: Epoch | null): Host |
     return open.length === 1 && open[0] !== undefined ? open[0].host : 'rules';
   }
   if (one.row === null || one.look === 'unsaid') return 'rules';
-  if (one.look === 'writable') return one.host;
+  const opened = one.row.opened?.number ?? 0;
+  const replacing = [known, one.row.epoch].filter((epoch) => epoch !== null && epoch.number > opened);
+  if (one.look === 'writable' && replacing.every((epoch) => epoch?.active === one.host)) return one.host;
   if (known !== null && known.number >= (one.row.epoch?.number ?? 0)) return known.active;
   return one.row.epoch?.active ?? 'rules';
 }
@@ -146,6 +148,37 @@ describe('a board that is empty, or older than the servers', () => {
     const closed: State = { look: 'read only', row: aRow({ epoch: [7, SECONDARY], opened: 7 }) };
     expect(decide(inputOf(thawed, closed))).toMatchObject({ kind: 'adopt', roles: { active: SECONDARY } });
   });
+
+  test.each<[string, Epoch | null, SeenRow, Host]>([
+    [
+      'was opened by nothing later',
+      { number: 5, id: 'e5', active: PRIMARY },
+      aRow({ epoch: [5, PRIMARY], opened: 5 }),
+      PRIMARY,
+    ],
+    [
+      'this process saw replaced',
+      { number: 7, id: 'e7', active: SECONDARY },
+      aRow({ epoch: [5, PRIMARY], opened: 5 }),
+      SECONDARY,
+    ],
+    ['knows itself that it was replaced', null, aRow({ epoch: [7, SECONDARY], opened: 5 }), SECONDARY],
+    [
+      'got the role back since',
+      { number: 6, id: 'e6', active: SECONDARY },
+      aRow({ epoch: [7, PRIMARY], opened: 7 }),
+      PRIMARY,
+    ],
+    ['is to get it back, and was not opened again yet', null, aRow({ epoch: [8, PRIMARY], opened: 5 }), PRIMARY],
+    ['served in another pair', null, aRow({ epoch: [7, '10.9.9.9:3306'], opened: 5 }), PRIMARY],
+  ])(
+    'a writable host beside a silent one is the active unless it was replaced: one that %s',
+    (_name, known, row, active) => {
+      const woken: State = { look: 'writable', row };
+      const decided = decide(inputOf(woken, { look: 'silent', row: null }, { guarded: { ...GUARDED, known } }));
+      expect(decided).toMatchObject({ kind: 'adopt', roles: { active } });
+    },
+  );
 
   test('gives the role to no server that is not the member we knew, whatever its row says', () => {
     const opened: State = { look: 'read only', row: aRow({ epoch: [7, SECONDARY], opened: 7 }) };
