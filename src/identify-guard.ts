@@ -103,13 +103,17 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     const records = policy.fencing === 'lease' ? await store.agents(pair.uniqsign) : [];
     renewals = watchRenewals(renewals, records, clock.monotonic());
     const number = board.epoch?.number ?? 0;
+    const strangers = strangersAmong(both, board);
+    const own = ourOwn(observations, strangers, pair);
+    const told = isOn ? newest(records, both, own) : null;
+    // Where no monitor may read the rows the agents alone know that the board went back.
+    if (told !== null && told.number > Math.max(number, known?.number ?? 0)) known = told;
     // A board that fell behind what this process knows was emptied or restored: the servers decide, not the dump.
     const remembered = Math.max(committedNumber, isOn ? (known?.number ?? 0) : 0);
     const wentBack =
       number < remembered ? `the board holds decision ${number}, and decision ${remembered} was made already` : null;
-    const strangers = strangersAmong(both, board);
     const older = isOn ? whyOlder(board.epoch, observations) : null;
-    const behind = (older === null ? null : whyOlder(board.epoch, ourOwn(observations, strangers, pair))) ?? wentBack;
+    const behind = (older === null ? null : whyOlder(board.epoch, own)) ?? wentBack;
     if (behind === null && board.epoch !== null) known = board.epoch;
     const paused = board.pause !== null && !isOver(board.pause, clock.wall());
     const anew = behind !== null || board.roles === null;
@@ -222,6 +226,19 @@ function strangersAmong(observations: readonly (Observation | null)[], { lives }
     if (why !== null) found.set(seen.host, why);
   }
   return found;
+}
+
+/** The last opening of which an agent tells; what it tells of a server that is none of ours does not count. */
+function newest(
+  records: readonly AgentRecord[],
+  both: readonly (Observation | null)[],
+  own: Seen['observations'],
+): Epoch | null {
+  const foreign = both.filter((seen) => seen !== own.primary && seen !== own.secondary).map((seen) => seen?.host);
+  return records.reduce<Epoch | null>((last, { renewal }) => {
+    if (renewal === null || foreign.includes(renewal.host) || renewal.epoch.number <= (last?.number ?? 0)) return last;
+    return { ...renewal.epoch, active: renewal.host };
+  }, null);
 }
 
 /** Without the rows that tell of another life: a server that is new here, or that served in another pair. */

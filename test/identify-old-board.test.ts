@@ -1,8 +1,9 @@
 // What identify makes of a board that was emptied or restored from a dump, with a safety on: the servers know better (support/guarded-identify.ts).
 
 import { describe, expect, test } from 'vitest';
+import type { Renewal } from '../src/core/agents.ts';
 import { NO_TERMS } from '../src/core/decision.ts';
-import { type Epoch, rolesWith } from '../src/core/pair.ts';
+import { type Epoch, type Host, rolesWith } from '../src/core/pair.ts';
 import { makeIdentifyRound } from '../src/identify.ts';
 import { PRIMARY, SECONDARY } from './support/build.ts';
 import { aWorld, brief, GONE, LEASE, PAIR } from './support/guarded-identify.ts';
@@ -69,6 +70,52 @@ describe('an empty or old board', () => {
       expect(brief(await world.boardNow())).toEqual([number + 1, SECONDARY, 'endless', true]);
     },
   );
+
+  describe('whose servers’ rows no monitor may read', () => {
+    /** Every agent renews the lease of the host that took writes last, by its row, which the monitors do not see. */
+    function unreadable(world: ReturnType<typeof aWorld>, active: Host) {
+      const row = active === PRIMARY ? world.a.row : world.b.row;
+      if (row?.opened == null) throw new Error('nobody was opened');
+      const { number, id } = row.opened;
+      let successes = 0;
+      world.record = (name) => {
+        successes += 1;
+        const renewal: Renewal = { host: active, epoch: { number, id }, outcome: 'renewed', successes };
+        return { name, reachesBoth: true, renewal };
+      };
+      world.a.row = null;
+      world.b.row = null;
+      world.idle = true;
+    }
+
+    test('gets a number above that of the agents, who obey no lower one', async () => {
+      const { world, number } = await movedOver();
+      unreadable(world, SECONDARY);
+      world.board.empty();
+      world.identify = makeIdentifyRound({ ...world.parts });
+      // The agents had not said a word on the new board when identify first looked.
+      world.agents = [];
+      await world.run(1);
+      expect(brief(await world.boardNow())).toEqual([1, SECONDARY, 'endless', true]);
+      world.agents = ['one', 'two'];
+      await world.run(LOOKS_SINCE);
+      expect(brief(await world.boardNow())).toEqual([number + 1, SECONDARY, 'endless', true]);
+      await world.run(5);
+      expect((await world.boardNow()).epoch?.number).toBe(number + 1);
+    });
+
+    test('keeps the role where the agents renew it after an old dump, though the monitors do not reach that host', async () => {
+      const { world, restore, number } = await movedOver();
+      unreadable(world, SECONDARY);
+      restore();
+      world.b.look = { failure: 'silent', goneLooks: 0 };
+      world.a.row = aRow({ epoch: [2, PRIMARY], opened: 2 });
+      world.identify = makeIdentifyRound({ ...world.parts });
+      await world.run(LOOKS_SINCE);
+      expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
+      expect((await world.boardNow()).epoch?.number).toBeGreaterThan(number);
+    });
+  });
 
   test('is not answered by what the monitors had written into it: only by looks that began since', async () => {
     const { world, restore, number } = await movedOver();
