@@ -51,6 +51,7 @@ export function callCases(bench: () => CallBench): void {
       ['a lower number', epoch(6)],
       ['the same number with another id', epoch(7, { id: 'another' })],
       ['the same number and id with another active', epoch(7, { active: '127.0.0.2:3306' })],
+      ['the id in other letters', epoch(7, { id: 'D7' })],
     ];
     test.each(OLD)('on an open host: %s', async (_what, old) => {
       await bench().connect();
@@ -63,6 +64,18 @@ export function callCases(bench: () => CallBench): void {
       expect(await everything()).toEqual({ ...before, row: expect.anything() });
       expect(still(await rowOf(fence()))).toEqual(still(before.row));
       expect(before).toMatchObject({ sessions: 1, row: { readOnly: false } });
+    });
+
+    test.each(OLD)('on a closed host whose replication is stopped: %s', async (_what, old) => {
+      await bench().threads('stop', 'both');
+      await done(claim(epoch(7)));
+      const before = await everything();
+      for (const call of everyCall(old, before.row)) {
+        expect(await bench().other.call(call), call.do).toMatchObject({ kind: 'refused' });
+      }
+      expect(await everything()).toEqual({ ...before, row: expect.anything() });
+      expect(still(await rowOf(fence()))).toEqual(still(before.row));
+      expect(before).toMatchObject({ threads: 'io No, sql No', row: { readOnly: true } });
     });
 
     test('a claim refuses the renewals of the epoch before', async () => {
@@ -79,7 +92,24 @@ export function callCases(bench: () => CallBench): void {
         flags.push((await done(claim(epoch(3), unfenced))).unfenced);
       // A row that is new does not know, which counts as set [F6].
       expect(flags).toEqual([true, false, false, true, true, false]);
-      expect(await rowOf(fence())).toMatchObject({ epoch: epoch(3), opened: null, lease: { kind: 'none' } });
+      expect(await rowOf(fence())).toMatchObject({
+        epoch: epoch(3),
+        opened: null,
+        lease: { kind: 'none' },
+        readOnly: true,
+      });
+    });
+
+    test('F6: whoever claims after the agent that set the flag is told of it, again and again, until an opening clears it', async () => {
+      const byOther = (at: Epoch) => bench().other.call({ do: 'claim', epoch: at, unfenced: null });
+      // The last agent of the pair, with the board away: its own decision, on the passive's row.
+      await done(claim(epoch(5, { id: 'the last agent' }), true));
+      expect(await byOther(epoch(5))).toMatchObject({ kind: 'refused', row: { unfenced: true } });
+      for (let time = 0; time < 2; time++) expect((await done(byOther(epoch(6)))).unfenced).toBe(true);
+      await done(close(epoch(6)));
+      expect((await done(byOther(epoch(7)))).unfenced).toBe(true);
+      expect((await opened(bench().other, epoch(7))).unfenced).toBe(false);
+      expect((await done(claim(epoch(8)))).unfenced).toBe(false);
     });
 
     test('F17: sets an EVENT going that sleeps, for nobody renews a passive', async () => {
@@ -116,6 +146,11 @@ export function callCases(bench: () => CallBench): void {
       expect(await bench().sessions()).toBe(1);
     });
 
+    test('ends an endless lease of an open host', async () => {
+      await opened(fence(), epoch(1), { lease: 'endless' });
+      expect(await done(close(epoch(1)))).toMatchObject({ lease: { kind: 'finite' }, readOnly: true });
+    });
+
     test('behind an administrator’s lock it has claimed, and not closed', async () => {
       await opened(fence(), epoch(1), { leaseMs: 60_000 });
       const unlock = await bench().lockTable();
@@ -129,6 +164,8 @@ export function callCases(bench: () => CallBench): void {
   describe('open', () => {
     test('opens a claimed epoch, and nothing else', async () => {
       expect(await open(epoch(4))).toMatchObject({ why: 'unclaimed' });
+      await done(claim(epoch(3)));
+      expect(await open(epoch(4))).toMatchObject({ why: 'unclaimed', row: { readOnly: true } });
       const row = await opened(fence(), epoch(4));
       expect(row).toMatchObject({ opened: { number: 4, id: 'd4', startedSec: row.startedSec }, readOnly: false });
       expect(row.lease.kind === 'finite' && row.lease.expiresAtMs <= row.nowMs + LEASE_MS).toBe(true);
@@ -303,14 +340,21 @@ export function callCases(bench: () => CallBench): void {
       for (const start of ['start-sql', 'start-io', 'start-replication'] as const) {
         const call: Call = { do: start, epoch: epoch(1), fromStandstill: false };
         expect(await fence().call(call)).toMatchObject({ why: 'standstill' });
+        expect(await bench().shown()).toBe('io No, sql No');
       }
-      expect(await bench().shown()).toBe('io No, sql No');
       await done(fence().call({ do: 'start-sql', epoch: epoch(1), fromStandstill: true }));
       await done(fence().call({ do: 'start-io', epoch: epoch(2), fromStandstill: false }));
       await bench().until('it runs', async () => (await bench().shown()) === 'io Yes, sql Yes');
       await done(fence().call({ do: 'stop-io', epoch: epoch(3) }));
+      await done(fence().call({ do: 'stop-io', epoch: epoch(3) }));
       expect(await bench().shown()).toBe('io No, sql Yes');
       expect((await rowOf(fence())).epoch).toEqual(epoch(3));
+    });
+
+    test('F2: both start from a standstill when the caller says that nothing is lost by it', async () => {
+      await bench().threads('stop', 'both');
+      await done(fence().call({ do: 'start-replication', epoch: epoch(1), fromStandstill: true }));
+      await bench().until('they run', async () => (await bench().shown()) === 'io Yes, sql Yes');
     });
   });
 

@@ -12,7 +12,7 @@
 // | passive that replicates from somebody else        | yes                | test/core/witness.test.ts                                 |
 // | port without protocol (frozen, a proxy accepts)   | test/faults, table | cut-off.test.ts, connection.real.test.ts                  |
 // | firewall that rejects the managers alone          | yes                | cut-off.test.ts                                           |
-// | a server's clock jumps                            | yes                | fence.real.test.ts (F17); told: agent-lease-record.test.ts |
+// | a server's clock jumps                            | yes                | calls.real.test.ts (F17); told: agent-lease-record.test.ts |
 // | a manager's clock jumps                           | no: monotonic      | test/core/death.test.ts, supervise.test.ts, test/simulation |
 // | a manager frozen or starved                       | yes                | monitor.test.ts, supervise.test.ts                        |
 // | another server behind the address                 | left-wrong.test.ts | lease-operator.test.ts (rebuilt while away)               |
