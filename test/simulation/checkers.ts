@@ -8,6 +8,7 @@ import type { Step } from '../../src/core/step.ts';
 import { REDIS } from './board.ts';
 import type { SimHost, Write } from './host.ts';
 import { LeaseCheckers } from './lease-checkers.ts';
+import { LosslessCheckers } from './lossless-checkers.ts';
 import type { Process } from './process.ts';
 import type { Watcher, World } from './world.ts';
 
@@ -66,6 +67,7 @@ export class Checkers implements Watcher {
   readonly #world: World;
   /** null: no safety is on. */
   readonly #lease: LeaseCheckers | null;
+  readonly #lossless: LosslessCheckers | null;
   /** Who never stops taking writes, where nothing may harm the active. */
   #healthy: SimHost | null;
   readonly #acknowledged: Write[] = [];
@@ -87,6 +89,10 @@ export class Checkers implements Watcher {
       world.options.policy.fencing === 'none'
         ? null
         : new LeaseCheckers(world, (promise, what) => this.#violated(promise, what));
+    this.#lossless =
+      world.options.policy.durability === 'async'
+        ? null
+        : new LosslessCheckers(world, (promise, what) => this.#violated(promise, what));
     this.changed();
   }
 
@@ -104,12 +110,15 @@ export class Checkers implements Watcher {
     this.#checkNoHarm();
   }
 
-  acknowledged(write: Write): void {
+  acknowledged(write: Write, host: SimHost): void {
     this.figures.acknowledged += 1;
     this.#acknowledged.push(write);
+    this.#lossless?.acknowledged(write, host);
   }
 
-  told(): void {}
+  told(write: Write, host: SimHost): void {
+    this.#lossless?.told(write, host);
+  }
 
   /**
    * S3: a decision that was replaced on the board: no step of it begins afterwards. Excused is what this version cannot see: the way of
@@ -144,6 +153,7 @@ export class Checkers implements Watcher {
   callActs(call: Call, host: SimHost): void {
     this.figures.calls += 1;
     this.#lease?.callActs(call, host);
+    this.#lossless?.callActs(call, host);
     if (call.do === 'start-io' || call.do === 'start-replication') this.#checkCounted(host);
   }
 
@@ -283,6 +293,8 @@ export class Checkers implements Watcher {
       return 'the decision is not answered with "opened"';
     const unarmed = this.#lease?.notAtRest() ?? null;
     if (unarmed !== null) return unarmed;
+    const incomplete = this.#lossless?.notAtRest() ?? null;
+    if (incomplete !== null) return incomplete;
     for (const { name, replica } of this.#world.hosts) {
       if (!replica.runs) return `${name} does not replicate`;
       if (replica.relay.length > 200) return `${name} lags`;

@@ -407,12 +407,18 @@ export class SimHost {
       serverTime: this.serverTime(),
       connections: [...this.#connections].filter(({ application }) => application).length,
       replication: this.replica.facts(),
-      binlog: this.coordinates(this.log.length),
+      binlog: this.#seenBinlog(),
       gtid: gtid ? gtids(this.highestUpTo(this.log.length), style) : null,
       accounts: this.blocked === null ? null : { open: this.blocked ? 0 : 2, blocked: this.blocked ? 2 : 0 },
       row: this.schema.isInstalled ? this.schema.row : null,
       semiSync: this.schema.isInstalled && this.hasSemiSync ? this.semiSync.facts(this.replica.acknowledges) : null,
     };
+  }
+
+  /** MariaDB tells where the last commit is that anybody sees; on MySQL the question would wait for those that wait, so nobody asks it. */
+  #seenBinlog(): Facts['binlog'] {
+    if (!this.#parts.style.gtid && this.semiSync.source && !this.readOnly) return null;
+    return this.coordinates(this.log.length - this.semiSync.unseen);
   }
 
   get hasSemiSync(): boolean {

@@ -50,7 +50,6 @@ export class SemiSync {
   replica = false;
   readonly #parts: SemiSyncParts;
   #source = false;
-  #isSet = false;
   #groups: Group[] = [];
   /** MariaDB: not in the binary log yet. */
   #queue: Waiting[] = [];
@@ -68,9 +67,14 @@ export class SemiSync {
     return this.#source;
   }
 
+  /** Those that stand in the binary log, which nobody sees. */
+  get unseen(): number {
+    return this.#groups.reduce((sum, { members }) => sum + members.length, 0);
+  }
+
   /** Commits that hold what read_only has to wait for: the killed ones of MySQL, too. */
   get waiting(): number {
-    return this.#groups.reduce((sum, { members }) => sum + members.length, this.#queue.length);
+    return this.unseen + this.#queue.length;
   }
 
   /** It is in the binary log, and nobody sees it yet. */
@@ -87,13 +91,12 @@ export class SemiSync {
       acknowledged: this.#acknowledged,
       replica: this.replica,
       replicaOn,
-      wrong: this.#isSet ? null : 'the time-out is 10 s',
+      // Nobody but the calls switches it on, and they set it right.
+      wrong: null,
     };
   }
 
-  /** Sets everything as `durability=lossless` needs it, and switches it on. */
   switchOn(): void {
-    this.#isSet = true;
     this.#source = true;
   }
 
@@ -159,7 +162,6 @@ export class SemiSync {
   /** SET GLOBAL does not outlive a server. */
   restarted(): void {
     this.#source = false;
-    this.#isSet = false;
     this.replica = false;
   }
 

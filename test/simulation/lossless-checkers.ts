@@ -1,0 +1,102 @@
+// What `durability=lossless` promises besides (design, *Promises*): of two hosts only one tells clients OK, whatever froze, paused or was cut off,
+// and what a client was told of is on whoever is open by a later decision. Part of checkers.ts; it knows nothing of how the promises are kept.
+
+import type { Call } from '../../src/core/call.ts';
+import type { SimHost, Write } from './host.ts';
+import type { World } from './world.ts';
+
+type Violated = (promise: 'S1' | 'S2', what: string) => void;
+
+/** The host that was opened last, from its opening on until the other one is. */
+interface Turn {
+  readonly host: SimHost;
+  readonly sinceMs: number;
+  /** The writes that it held when it was opened. */
+  readonly held: ReadonlySet<number>;
+  /** It was opened so that commits wait. Before, and for what was acknowledged before, nothing is promised. */
+  lossless: boolean;
+  /** When it first told a client OK; null: not yet. */
+  toldMs: number | null;
+}
+
+export class LosslessCheckers {
+  /** Told by the old host after the new one had begun, of writes that the new one held when it was opened: the answer was late, and true. */
+  lateAnswers = 0;
+  readonly #world: World;
+  readonly #violated: Violated;
+  /** What a client was told of by a host that was opened lossless. */
+  readonly #owed: Write[] = [];
+  #turn: Turn | null = null;
+
+  constructor(world: World, violated: Violated) {
+    this.#world = world;
+    this.#violated = violated;
+  }
+
+  callActs(call: Call, host: SimHost): void {
+    if (call.do !== 'open') return;
+    if (this.#turn?.host === host) {
+      this.#turn.lossless ||= call.lossless;
+      return;
+    }
+    const held = new Set(host.log.map(({ id }) => id));
+    this.#turn = { host, sinceMs: this.#world.timeline.nowMs, held, lossless: call.lossless, toldMs: null };
+    if (call.lossless) this.#checkHolds(host);
+  }
+
+  /**
+   * S1: whoever was opened before tells nobody OK any more. Not judged: a write that the new host held when it was opened, for the acknowledgement may
+   * have come before, and waited in a server that was frozen.
+   */
+  told(write: Write, host: SimHost): void {
+    const turn = this.#turn;
+    if (turn === null) return;
+    if (turn.host === host) {
+      turn.toldMs ??= this.#world.timeline.nowMs;
+      return;
+    }
+    if (!turn.lossless) return;
+    if (turn.held.has(write.id)) {
+      this.lateAnswers += 1;
+      return;
+    }
+    const late = `${host.name} tells a client OK for a write that ${turn.host.name}, opened after it, lacks`;
+    if (turn.toldMs === null) this.#violated('S2', late);
+    else this.#violated('S1', `${late}, and ${turn.host.name} has told clients OK, too`);
+  }
+
+  acknowledged(write: Write, host: SimHost): void {
+    if (this.#turn?.host === host && this.#turn.lossless) this.#owed.push(write);
+  }
+
+  /** S2: nothing that a client was told of is missing where clients write from now on. */
+  #checkHolds(host: SimHost): void {
+    const missing = this.#owed.filter((write) => !host.holds(write)).length;
+    if (missing > 0) this.#violated('S2', `${host.name} is opened without ${missing} writes that clients were told of`);
+  }
+
+  /** What is not as it should be at rest; null: both hosts are complete, and commits wait for the passive. */
+  notAtRest(): string | null {
+    const { terms, complete, joining } = this.#world.wholeBoard();
+    const writer = this.#world.hosts.find(({ takesWrites }) => takesWrites);
+    if (writer === undefined) return 'nobody takes writes';
+    const passive = this.#world.other(writer);
+    if (terms.durability !== 'lossless') return 'the pair runs with durability=async';
+    if (complete === null) return 'the board does not say which hosts are complete';
+    for (const host of this.#world.hosts) {
+      const { boot } = host.facts();
+      const isThere = complete.hosts.some(
+        (member) => member.host === host.host && member.uuid === boot.uuid && member.startedSec === boot.startedSec,
+      );
+      if (!isThere) return `the board does not call ${host.name} complete`;
+    }
+    if (joining !== null) return `${joining.host} is still joining`;
+    if (!writer.semiSync.source) return `commits on ${writer.name} do not wait`;
+    if (writer.schema.row?.generation !== complete.generation) {
+      return `the row of ${writer.name} knows generation ${writer.schema.row?.generation}, the board ${complete.generation}`;
+    }
+    if (!passive.replica.acknowledges) return `${passive.name} does not acknowledge`;
+    if (writer.replica.acknowledges) return `the active ${writer.name} acknowledges to ${passive.name}`;
+    return passive.semiSync.source ? `commits on the passive ${passive.name} wait` : null;
+  }
+}
