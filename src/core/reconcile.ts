@@ -552,7 +552,7 @@ function open(situation: Situation, active: Facts, why: string, demand: Opening[
     return step({ do: 'grant', host: roles.active, demand, startedSec: active.boot.startedSec }, why);
   }
   const deadlineServerTime = active.serverTime + situation.openWithinSec;
-  return step({ do: 'open', host: roles.active, deadlineServerTime }, why);
+  return step({ do: 'open', host: roles.active, deadlineServerTime, drained: demand === 'drained' }, why);
 }
 
 /** A drain stopped it, and then the other host came back with more: it is ours to start again. */

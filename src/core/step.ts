@@ -24,8 +24,11 @@ export type PlainStep =
   | { readonly do: 'await-applied'; readonly host: Host }
   /** Waits (bounded) until this host has received the other's position. */
   | { readonly do: 'await-received'; readonly host: Host; readonly position: Coordinates; readonly gtid: string | null }
-  /** Lets clients write. Does nothing when it runs later than `deadlineServerTime` by the server's own clock (S3). */
-  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number };
+  /**
+   * Lets clients write. Does nothing when it runs later than `deadlineServerTime` by the server's own clock (S3); nor, where the host was
+   * `drained`, when it replicates again: another agent may have found the other host back (S4).
+   */
+  | { readonly do: 'open'; readonly host: Host; readonly deadlineServerTime: number; readonly drained: boolean };
 
 /** Steps that only a pair with a safety on knows; the others go through comparing calls there (src/agent-hands.ts). */
 export type GuardedStep =

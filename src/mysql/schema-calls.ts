@@ -6,6 +6,7 @@
 // read_only = 0 (opening).
 
 import { SCHEMA_VERSION } from '../core/host-row.ts';
+import { AT_THE_END, IO_THREAD, REPLICATION_THREADS, WORKING_THREAD } from './replication-threads.ts';
 import {
   bootSelect,
   NOW_MS,
@@ -63,13 +64,6 @@ export function procedures(target: SchemaTarget): readonly Procedure[] {
 const EPOCH = `IN p_number BIGINT UNSIGNED,
   IN p_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   IN p_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin`;
-
-/** Every thread of replication, of whatever source. MariaDB's own helpers have the same user. */
-const REPLICATION_THREADS = "FROM information_schema.PROCESSLIST WHERE USER = 'system user' AND COMMAND <> 'Daemon'";
-const IO_THREAD = `(COMMAND = 'Slave_IO' OR STATE REGEXP '^(Connecting to |Checking (master|source)|Registering |Requesting |Queueing |Reconnecting |Waiting to reconnect|Waiting for (master|source) |Waiting for the (slave|replica) SQL thread to free)')`;
-const AT_THE_END = "STATE REGEXP '^(Slave|Replica) has read all relay log'";
-const IDLE_WORKER =
-  "STATE IN ('Waiting for an event from Coordinator', 'Waiting for work from SQL thread', 'Waiting for work from main SQL threads')";
 
 const LEASE_IS_OUT = 'v_endless = 0 AND COALESCE(v_expires <= v_now, 0)';
 /** F4: counted from before the witness was asked, so that a call that runs late grants nothing. A clock that went back cannot make it longer. */
@@ -208,7 +202,7 @@ END;`;
 const OPEN = `SET v_until = ${GRANTED_UNTIL};
 SET v_ours = v_opened_number <=> p_number AND v_opened_id <=> p_id;
 SELECT COALESCE(SUM(${IO_THREAD}), 0), COALESCE(SUM(${AT_THE_END}), 0),
-    COALESCE(SUM(NOT COALESCE(${AT_THE_END} OR ${IDLE_WORKER}, 0)), 0)
+    COALESCE(SUM(${WORKING_THREAD}), 0)
   INTO v_io, v_reading, v_working ${REPLICATION_THREADS};
 IF p_boot <> v_boot THEN
   SET v_outcome = 'rebooted';

@@ -7,6 +7,7 @@ import type { Applied, PlainStep } from '../core/step.ts';
 import { changeAccounts } from './accounts.ts';
 import { serverErrorNumber } from './evidence.ts';
 import { type Look, readProgress, readReadOnly } from './facts.ts';
+import { REPLICATION_THREADS, WORKING_THREAD } from './replication-threads.ts';
 import { adminUsers, describeOthers, hostMatches, killSessions } from './sessions.ts';
 
 /** Everything that `close` does; a host that is not closed by then counts as one that cannot be. */
@@ -21,6 +22,8 @@ const WAIT_MS = 2_000;
 const FIRST_POLL_MS = 2;
 const LONGEST_POLL_MS = 50;
 
+type Opening = Extract<PlainStep, { do: 'open' }>;
+
 const LOCK_WAIT_TIMEOUT = 1205;
 
 /** Throws only what the connection or the server threw; connection.ts grades it. */
@@ -33,7 +36,7 @@ export async function applyStep(step: PlainStep, look: Look): Promise<Applied> {
     case 'close':
       return await close(look);
     case 'open':
-      return await open(look, step.deadlineServerTime);
+      return await open(look, step);
     case 'start-sql':
       return await start(look, look.identity.dialect.startSql, { sql: true, io: false });
     case 'start-io':
@@ -86,13 +89,29 @@ async function setReadOnly(look: Look): Promise<string | null> {
   return (await readReadOnly(look)) ? null : 'it does not stay set';
 }
 
-/** S3: the statement itself compares with the server's clock when it runs, however late that is. Where there is super_read_only it goes off with read_only. */
-async function open(look: Look, deadlineServerTime: number): Promise<Applied> {
-  await look.ask(
-    `SET GLOBAL read_only = IF(UNIX_TIMESTAMP(SYSDATE(6)) > ${deadlineServerTime.toFixed(6)}, @@global.read_only, 0)`,
-  );
-  if (await readReadOnly(look)) return notDone('it came after its deadline by the server’s own clock, and did nothing');
-  return done('set read_only off');
+/**
+ * S3 and S4: the statement itself compares with the server's clock and looks at its replication when it runs, however late that is. Where
+ * there is super_read_only it goes off with read_only.
+ */
+async function open(look: Look, { deadlineServerTime, drained }: Opening): Promise<Applied> {
+  const late = `UNIX_TIMESTAMP(SYSDATE(6)) > ${deadlineServerTime.toFixed(6)}`;
+  const openUnless = async (obstacle: string) => {
+    await look.ask(`SET GLOBAL read_only = IF(${obstacle}, @@global.read_only, 0)`);
+    return !(await readReadOnly(look));
+  };
+  if (await openUnless(drained ? `${late} OR EXISTS (SELECT 1 ${REPLICATION_THREADS} AND ${WORKING_THREAD})` : late)) {
+    return done('set read_only off');
+  }
+  if (drained) {
+    const progress = await readProgress(look);
+    if (progress.replication !== null && progress.replication.io !== 'No') {
+      return { ...notDone('its I/O thread runs again'), code: 'io-runs' };
+    }
+    if (!isApplied(progress)) return { ...notDone(`it is ${unapplied(progress)} behind`), code: 'unapplied' };
+    // The threads are those of other sources, which are nobody's concern here.
+    if (await openUnless(late)) return done('set read_only off');
+  }
+  return notDone('it came after its deadline by the server’s own clock, and did nothing');
 }
 
 async function block(look: Look): Promise<Applied> {
@@ -206,7 +225,7 @@ function done(did: string | readonly (string | null)[]): Applied {
   return { kind: 'done', did: typeof did === 'string' ? did : did.filter((part) => part !== null).join(', ') };
 }
 
-function notDone(why: string): Applied {
+function notDone(why: string): Applied & { kind: 'not-done' } {
   return { kind: 'not-done', why };
 }
 

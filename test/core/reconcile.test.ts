@@ -218,7 +218,10 @@ describe('a failover', () => {
     const next = nextStep(situation({ ...gone, active: follower({ io: 'No' }) }));
     expect(brief(next)).toBe('open B');
     // The server's clock of the probe plus what an opening may take: a later one does nothing.
-    expect(next.kind === 'step' && next.step).toMatchObject({ deadlineServerTime: someFacts().serverTime + 3 });
+    expect(next.kind === 'step' && next.step).toMatchObject({
+      deadlineServerTime: someFacts().serverTime + 3,
+      drained: true,
+    });
   });
 
   it('does not open a host whose relay log went back while it was drained', () => {

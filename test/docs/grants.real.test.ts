@@ -105,7 +105,9 @@ describe.each([
     }
     await rig.admin(rig.b, 'STOP SLAVE');
     expect(await agent.apply({ do: 'start-replication', host })).toMatchObject({ kind: 'done' });
-    expect(await agent.apply({ do: 'open', host, deadlineServerTime: inTime() })).toMatchObject({ kind: 'done' });
+    expect(await agent.apply({ do: 'open', host, drained: false, deadlineServerTime: inTime() })).toMatchObject({
+      kind: 'done',
+    });
     expect(await agent.apply({ do: 'release', host })).toMatchObject({ kind: 'done' });
     expect(await lives(await session(APP))).toBe(true);
   });

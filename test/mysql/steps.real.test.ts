@@ -198,7 +198,9 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
 
     test('lets the application write', async () => {
       const { serverTime } = await factsOf(a);
-      expect(await act(a, { do: 'open', deadlineServerTime: serverTime + 30 })).toMatchObject({ kind: 'done' });
+      expect(await act(a, { do: 'open', drained: false, deadlineServerTime: serverTime + 30 })).toMatchObject({
+        kind: 'done',
+      });
       expect((await factsOf(a)).readOnly).toBe(false);
       const client = await pair.appClient(pair.a);
       await client.query(`INSERT INTO writes (id) VALUES (${++nextId})`);
@@ -206,18 +208,52 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
 
     test('does nothing when it comes after its deadline by the server’s clock', async () => {
       const { serverTime } = await factsOf(a);
-      expect(await act(a, { do: 'open', deadlineServerTime: serverTime - 0.001 })).toMatchObject({ kind: 'not-done' });
+      expect(await act(a, { do: 'open', drained: false, deadlineServerTime: serverTime - 0.001 })).toMatchObject({
+        kind: 'not-done',
+      });
       expect((await factsOf(a)).readOnly).toBe(true);
     });
 
     test('does nothing when the server was frozen until after the deadline', async () => {
       const { serverTime } = await factsOf(a);
       await frozen(pair.a);
-      const opening = act(a, { do: 'open', deadlineServerTime: serverTime + 0.5 });
+      const opening = act(a, { do: 'open', drained: false, deadlineServerTime: serverTime + 0.5 });
       await vi.waitUntil(() => Date.now() / 1000 > serverTime + 0.7, { timeout: 5_000 });
       pair.a.thaw();
       expect(await opening).toMatchObject({ kind: 'not-done' });
       expect((await factsOf(a)).readOnly).toBe(true);
+    });
+
+    describe('of a host that was drained', () => {
+      afterEach(async () => {
+        await admin(pair.b, 'SET GLOBAL read_only = 1');
+        await admin(pair.b, 'START SLAVE');
+      });
+
+      async function opened() {
+        const { serverTime } = await factsOf(b);
+        return await act(b, { do: 'open', drained: true, deadlineServerTime: serverTime + 30 });
+      }
+
+      test('does nothing when it replicates again', async () => {
+        expect(await opened()).toMatchObject({ kind: 'not-done', code: 'io-runs' });
+        expect((await factsOf(b)).readOnly).toBe(true);
+      });
+
+      test('does nothing while something is left to apply', async () => {
+        const { gtid, binlog } = await factsOf(a);
+        await act(b, { do: 'await-received', position: binlog ?? { file: '', pos: 0 }, gtid });
+        const locking = await createConnection({ host: '127.0.0.1', port: pair.b.port, ...ADMIN, database: 'app' });
+        await locking.query('LOCK TABLES writes READ');
+        await write(2);
+        const later = await factsOf(a);
+        await act(b, { do: 'await-received', position: later.binlog ?? { file: '', pos: 0 }, gtid: later.gtid });
+        await act(b, { do: 'stop-io' });
+        expect(await opened()).toMatchObject({ kind: 'not-done', code: 'unapplied' });
+        locking.destroy();
+        await act(b, { do: 'await-applied' });
+        expect(await opened()).toMatchObject({ kind: 'done' });
+      });
     });
   });
 

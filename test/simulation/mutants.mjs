@@ -363,6 +363,14 @@ export const MUTANTS = [
     shows: { story: 'both hosts restart, and their my.cnf lets them write' },
   },
   {
+    name: 'without a lease a drained host is opened while it replicates again',
+    mend: 'S4',
+    file: 'src/core/reconcile.ts',
+    find: "drained: demand === 'drained' }, why);",
+    replace: "drained: demand === 'drained' && situation.openWithinSec < 0 }, why);",
+    shows: { story: 'a silent host comes back while another agent opens the other one' },
+  },
+  {
     name: 'the EVENT does not close',
     mend: 'lease',
     file: 'src/mysql/schema.ts',

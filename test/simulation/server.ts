@@ -114,7 +114,7 @@ export class SimServer implements Server {
       case 'close':
         return await this.#close();
       case 'open':
-        return await this.#open(step.deadlineServerTime);
+        return await this.#open(step);
       case 'stop-io':
         return await this.#stopIo();
       case 'start-io':
@@ -156,14 +156,18 @@ export class SimServer implements Server {
     });
   }
 
-  async #open(deadlineServerTime: number): Promise<Applied> {
+  async #open({ deadlineServerTime, drained }: Extract<PlainStep, { do: 'open' }>): Promise<Applied> {
     await this.#ask((host) => {
-      // One statement, which compares with the server's own clock whenever it runs.
-      if (host.serverTime() <= deadlineServerTime) host.setReadOnly(false);
+      // One statement, which compares with the server's own clock and looks at its threads whenever it runs.
+      const { ioStarted, relay } = host.replica;
+      const replicates = drained && (ioStarted || relay.length > 0);
+      if (host.serverTime() <= deadlineServerTime && !replicates) host.setReadOnly(false);
     });
-    return (await this.#facts()).readOnly
-      ? { kind: 'not-done', why: 'it came after its deadline by the server’s own clock, and did nothing' }
-      : done('set read_only off');
+    const { readOnly, replication } = await this.#facts();
+    if (!readOnly) return done('set read_only off');
+    return drained && replication?.io !== 'No'
+      ? { kind: 'not-done', why: 'its I/O thread runs again', code: 'io-runs' }
+      : { kind: 'not-done', why: 'it came after its deadline by the server’s own clock, and did nothing' };
   }
 
   async #stopIo(): Promise<Applied> {

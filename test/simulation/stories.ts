@@ -429,6 +429,33 @@ export const STORIES = {
       await rests();
     },
   },
+  'a silent host comes back while another agent opens the other one': {
+    about: 'S4: the statement that opens looks itself whether more came in meanwhile',
+    policy: NO_SAFETY,
+    // What was sent into the cut arrives after it, or is lost.
+    attempts: 6,
+    tell: async ({ world, a, b, attempt, process, until, run, rests }) => {
+      let cuts = 0;
+      world.onStep = (name, step) => {
+        if (name !== 'agent-2' || step.do !== 'open') return;
+        world.network.cut('agent-2', 'B');
+        cuts += 1;
+      };
+      process('agent-1').crash();
+      a.freeze();
+      await until(() => cuts > 0);
+      world.onStep = () => {};
+      b.replica.lagMs = 2_000;
+      a.thaw();
+      process('agent-1').start();
+      await until(() => b.replica.ioStarted, 2);
+      await run(0.01 * attempt);
+      world.network.heal('agent-2', 'B');
+      await run(3);
+      b.replica.lagMs = 0;
+      await rests();
+    },
+  },
   'roles are swapped by hand long after a switchover': {
     about: 'L2: the deadline of a switchover is over when it was done',
     policy: NO_SAFETY,

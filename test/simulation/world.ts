@@ -61,6 +61,9 @@ export interface Watcher extends CallWatcher {
 /** Told when a process sends a call, and when one looks at a row (null): directed stories break something at that very moment. */
 export type OnCall = (process: string, call: Call | null, host: SimHost) => void;
 
+/** The same when one begins a step that a server does by itself. */
+export type OnStep = (process: string, step: Step) => void;
+
 const HOOK_TAKES_MS: readonly [number, number] = [200, 3_000];
 const SWITCHED_ON_MS: readonly [number, number] = [3_000, 30_000];
 /** What a round says that met a mistake in its own code; the loop survives it. */
@@ -94,6 +97,7 @@ export class World {
     callActs: () => {},
   };
   onCall: OnCall = () => {};
+  onStep: OnStep = () => {};
   readonly #chance: Chance;
   readonly #hash = createHash('sha256');
   /** An operator's own way to the board, which no link is in the way of. */
@@ -330,7 +334,10 @@ export class World {
             if (level !== 'debug') this.tell(name, level === 'info' ? text : `${level}: ${text}`);
             else if (this.#debug) this.story.push(`          ${name.padEnd(11)} ${text}`);
           },
-          onStep: (step) => this.watcher.stepBegins(process, step),
+          onStep: (step) => {
+            this.watcher.stepBegins(process, step);
+            this.onStep(name, step);
+          },
           onFault: (error) => {
             this.broken.push(`${name}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
           },
