@@ -2,6 +2,7 @@
 // The round is in src/monitor.ts; commands/daemon.ts is the frame around it.
 
 import type { PairConfig } from '../src/core/config.ts';
+import { isSafetyOn } from '../src/core/decision.ts';
 import { makeMonitorRound } from '../src/monitor.ts';
 import { openServer } from '../src/mysql/connection.ts';
 import type { Server } from '../src/mysql/server.ts';
@@ -66,7 +67,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
       tryTimes,
       intervalMs,
       connectTimeoutMs: pair.access.connectTimeoutMs,
-      wantRow: pair.policy.fencing === 'lease',
+      wantRow: isSafetyOn(pair.policy),
       primary,
       secondary,
       store,

@@ -3,7 +3,14 @@
 
 import type { AgentRecord } from './core/agents.ts';
 import { isGuarded, leaseChange, type Permit, permit, permittedLease, tooFewAgents, unarmed } from './core/arming.ts';
-import type { Board, Policy, Terms } from './core/decision.ts';
+import type { Board, Decision, Durability, Policy, Terms } from './core/decision.ts';
+import {
+  durabilityChange,
+  highestGeneration,
+  judgedBy,
+  permittedDurability,
+  whyNotComplete,
+} from './core/durability.ts';
 import type { Observation } from './core/observation.ts';
 import type { Epoch, EpochName, Host, Pair } from './core/pair.ts';
 import { isOver, type Request } from './core/request.ts';
@@ -42,6 +49,10 @@ export interface GuardView {
   readonly lease: Permit;
   /** A change of the lease alone that is due while the roles stay, or what keeps it from being due. */
   readonly leaseDue: { readonly to: Terms['lease'] | undefined; readonly why: string | null };
+  /** What a decision of now says about durability when that is not its purpose. */
+  readonly durability: Durability;
+  /** As `leaseDue`. */
+  readonly durabilityDue: { readonly to: Durability | undefined; readonly why: string | null };
   /** What speaks against an operator's request besides. */
   objections(request: Pick<Request, 'kind' | 'to'>): readonly string[];
   /** What somebody must look at, though nothing is to be decided. */
@@ -55,7 +66,7 @@ export interface GuardWatch {
   /** The board holds less than this process knows: it was emptied or restored, and what the monitors wrote there may be as old. */
   wentBack(board: Pick<Board, 'epoch' | 'terms'>): boolean;
   /** A decision of ours is on the board. */
-  committed(epoch: Epoch): void;
+  committed(decision: Pick<Decision, 'epoch' | 'anew'>): void;
 }
 
 /** So often the policy on the board is looked at while nothing is decided. */
@@ -73,6 +84,8 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
   let policySeenMs = Number.NEGATIVE_INFINITY;
   let renewals: Renewals | null = null;
   let readySinceMs: number | null = null;
+  /** Of the complete set, since the board was last written anew: a lower one is of a dump. */
+  let generation = 0;
   /** Under which epoch a host was last seen to be opened. */
   const opened = new Map<Host, EpochName>();
 
@@ -80,9 +93,11 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
 
   function begin(): void {
     policyIsOurs = false;
+    generation = 0;
   }
 
-  function committed(epoch: Epoch): void {
+  function committed({ epoch, anew }: Pick<Decision, 'epoch' | 'anew'>): void {
+    if (anew === true) generation = 0;
     known = epoch;
     committedNumber = epoch.number;
     policyIsOurs = true;
@@ -122,6 +137,10 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew });
     const change = whatLease(board, observations, { isOn, records, paused, counts: behind === null });
     readySinceMs = change.readySinceMs;
+    if (!anew) generation = Math.max(generation, highestGeneration(board.complete, observations));
+    const situation = { guarded: isOn, policy, board, anew, observations };
+    const lossless = isOn ? judgedBy({ ...situation, highest: generation }) : null;
+    const durabilityDue = durabilityChange({ ...situation, paused });
     const tooFew = both.every((seen) => seen?.evidence.kind === 'answered')
       ? tooFewAgents({ policy, board, agents: records })
       : null;
@@ -133,6 +152,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
             behind,
             known,
             strangers,
+            lossless,
             unopened: board.opened !== board.epoch?.active && !board.terms.force,
           }
         : null,
@@ -148,13 +168,19 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       refused: behind === null ? older : null,
       lease: permit(lease),
       leaseDue: change,
+      durability: permittedDurability(situation),
+      durabilityDue,
       objections: ({ kind, to }) => {
         const seen = to === pair.primary ? observations.primary : observations.secondary;
         const facts = seen?.evidence.kind === 'answered' ? seen.evidence.facts : null;
         const why = kind === 'switchover' && facts !== null ? unarmed(to, facts, lease) : null;
-        return [strangers.get(to) ?? null, why].filter((text) => text !== null);
+        const incomplete =
+          kind === 'switchover' && lossless !== null ? whyNotComplete(lossless, to, observations) : null;
+        return [strangers.get(to) ?? null, why, incomplete].filter((text) => text !== null);
       },
-      alarms: [...strangers.values(), tooFew, whyNoSuccessor(board, observations)].filter((text) => text !== null),
+      alarms: [...strangers.values(), tooFew, whyNoSuccessor(board, observations), durabilityDue.alarm].filter(
+        (text) => text !== null,
+      ),
     };
   }
 

@@ -102,8 +102,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     });
     state = verdict.state;
     if (verdict.kind === 'keep') {
-      const { why } = view.leaseDue;
-      speak([...verdict.reasons, ...agreed.notes, ...(why === null ? [] : [why])]);
+      const due = [view.leaseDue.why, view.durabilityDue.why].filter((why) => why !== null);
+      speak([...verdict.reasons, ...agreed.notes, ...due]);
       sound(view.alarms);
       return await keepInOrder(board, view);
     }
@@ -205,9 +205,14 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
     if (view.refused !== null) {
       return await commit(board, view, active, [`${view.refused}: a higher number for the same roles`], stays);
     }
-    const { to, why } = view.leaseDue;
+    const { leaseDue, durabilityDue } = view;
+    if (leaseDue.to !== undefined) {
+      const why = leaseDue.why ?? `the lease is ${leaseDue.to}`;
+      return await commit(board, view, active, [why], { ...stays, lease: leaseDue.to });
+    }
+    const { to, why } = durabilityDue;
     if (to === undefined) return {};
-    return await commit(board, view, active, [why ?? `the lease is ${to}`], { ...stays, lease: to });
+    return await commit(board, view, active, [why ?? `the durability is ${to}`], { ...stays, durability: to });
   }
 
   async function commit(
@@ -220,7 +225,14 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       loud,
       terms,
       lease,
-    }: { kind: 'adopt' | 'change'; loud: boolean; terms: Partial<Terms>; lease?: Terms['lease'] },
+      durability = view.durability,
+    }: {
+      kind: 'adopt' | 'change';
+      loud: boolean;
+      terms: Partial<Terms>;
+      lease?: Terms['lease'];
+      durability?: Terms['durability'];
+    },
   ): Promise<{ nextMs?: number }> {
     const number = view.highest + 1;
     const permission = lease === undefined ? view.lease : permit(lease);
@@ -234,6 +246,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
         ...pastOf(active, kind),
         ...terms,
         lease: permission.lease,
+        durability,
         otherNumber: otherNumberOf(board, active),
       },
       unfenced: permission.unfenced,
@@ -246,7 +259,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       });
       return { nextMs: 0 };
     }
-    guard.committed(decision.epoch);
+    guard.committed(decision);
     lastId = decision.epoch.id;
     said = '';
     const verb = kind === 'adopt' ? 'keeps' : 'decided:';

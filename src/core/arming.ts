@@ -3,7 +3,7 @@
 // there the flag `unfenced` stands on the board: so each decision that permits one sets the flag in the same step.
 
 import { type AgentRecord, keepsLeases } from './agents.ts';
-import type { Board, Policy, Terms } from './decision.ts';
+import { type Board, isSafetyOn, type Policy, type Terms } from './decision.ts';
 import { wasOpenedUnder } from './host-row.ts';
 import type { Observation, SeenFacts } from './observation.ts';
 import type { Host } from './pair.ts';
@@ -20,12 +20,12 @@ export function isGuarded({
   before,
   observations,
 }: {
-  readonly policy: Pick<Policy, 'fencing'>;
+  readonly policy: Pick<Policy, 'fencing' | 'durability'>;
   /** The lease of the decision on the board. */
   readonly before: Terms['lease'];
   readonly observations: readonly (Observation | null)[];
 }): boolean {
-  if (policy.fencing === 'lease') return true;
+  if (isSafetyOn(policy)) return true;
   const seen = observations.map(factsOf);
   if (seen.some((facts) => facts !== null && facts.row !== null)) return true;
   // A Perl monitor tells no boot, and looks for no row.
@@ -129,7 +129,13 @@ export function whyUnfenced(scene: Scene): string | null {
 }
 
 /** null: the active takes writes under the very decision on the board. */
-function openUnderBoard({ board: { epoch, roles }, active }: Scene): string | null {
+export function openUnderBoard({
+  board: { epoch, roles },
+  active,
+}: {
+  readonly board: Pick<Board, 'epoch' | 'roles'>;
+  readonly active: Observation | null;
+}): string | null {
   if (epoch === null || roles === null) return 'nobody has decided about the pair';
   const facts = factsOf(active);
   if (facts === null) return `${roles.active} does not answer`;

@@ -5,7 +5,7 @@
 import type { Answers, Judgement, Unknown } from './death.ts';
 import { isSwapped, whyHeld } from './handover.ts';
 import { type Brake, brake, hasty } from './pacing.ts';
-import { type Host, type Roles, rolesWith } from './pair.ts';
+import { type Host, otherHost, type Roles, rolesWith } from './pair.ts';
 import { type Known, type Race, race } from './race.ts';
 import { isOver } from './request.ts';
 import { activeByRows } from './rows.ts';
@@ -19,6 +19,7 @@ import {
   type Scene,
   setScene,
   strangersOf,
+  whyWithheld,
 } from './scene.ts';
 
 interface Common {
@@ -40,7 +41,8 @@ export type Decided =
 export function decide(input: DecideInput): Decided {
   const { primary, secondary } = judgeBoth(input);
   const scene = setScene(input, [primary, secondary]);
-  return unlessStranger(scene, [primary, secondary], consider(scene, primary, secondary));
+  const decided = unlessAlone(scene, [primary, secondary], consider(scene, primary, secondary));
+  return unlessStranger(scene, [primary, secondary], decided);
 }
 
 function consider(scene: Scene, primary: Judgement, secondary: Judgement): Decided {
@@ -85,6 +87,7 @@ function givesBack(scene: Scene, judged: readonly Judgement[]): Decided | null {
   if (!judged.some((judgement) => judgement.host === giveBack.to && judgement.verdict === 'answers')) {
     return null;
   }
+  if (whyWithheld(scene.input, giveBack.to) !== null) return null;
   return {
     kind: 'change',
     roles: rolesWith(pair, giveBack.to),
@@ -196,7 +199,7 @@ function neverFenced({ input, state }: Scene, chosen: Known, former: Known): Dec
   const { row, readOnly } = former.facts;
   if (readOnly !== false || row === null || row.lease === 'none' || row.opened === null) return null;
   const wasOpened = chosen.facts.readOnly !== true || (chosen.facts.row?.opened?.number ?? -1) >= row.opened.number;
-  if (wasOpened || row.opened.number >= epoch.number) return null;
+  if (wasOpened || row.opened.number >= epoch.number || whyWithheld(input, former.host) !== null) return null;
   const reason = `${former.host} answers again and takes writes as before: nobody has closed it, and ${chosen.host} was not opened instead; the role goes back`;
   return {
     kind: 'change',
@@ -205,6 +208,23 @@ function neverFenced({ input, state }: Scene, chosen: Known, former: Known): Dec
     hasty: false,
     state: { ...state, pending: null },
   };
+}
+
+/**
+ * The board was emptied or restored, and one host answers, closed: whether the other one acknowledged commits since this one heard of it,
+ * nobody knows. A promise to clients is worth more than an active [F8].
+ */
+function unlessAlone(scene: Scene, hosts: readonly Judgement[], decided: Decided): Decided {
+  const { guarded, pair } = scene.input;
+  if (decided.kind !== 'adopt' || guarded === null || guarded.lossless === null) return decided;
+  const answering = hosts.filter((host) => host.verdict === 'answers');
+  const [only] = answering;
+  if (only === undefined || answering.length > 1) return decided;
+  if (only.host !== decided.roles.active || only.facts.readOnly === false) return decided;
+  const other = otherHost(pair, only.host);
+  const why = `${only.host} is read only and answers alone, so nobody knows what ${other} has acknowledged`;
+  const reason = `nothing changes under durability=lossless: ${why}; where ${other} is lost for good, durability=async goes on without it`;
+  return { kind: 'keep', roles: scene.input.roles, reasons: [reason, ...decided.reasons], state: decided.state };
 }
 
 /** A server that is not the member we knew gets no role, and one that has it and takes writes keeps it: an operator is to look. */
@@ -297,6 +317,12 @@ function confirm(
   if (rounds < policy.tryTimes || slowed !== null) {
     const agreed = `${Math.min(rounds, policy.tryTimes)} of ${policy.tryTimes} rounds agree`;
     const head = `${to} is to be active: ${slowed === null ? agreed : `${slowed.why}; ${agreed}`}`;
+    return { kind: 'keep', roles: scene.roles, reasons: [...scene.notes, head, ...why], state };
+  }
+  const withheld = whyWithheld(scene.input, to);
+  if (withheld !== null) {
+    // The count stays, so that the change comes as soon as it may.
+    const head = `${to} does not become active (durability=lossless): ${withheld}`;
     return { kind: 'keep', roles: scene.roles, reasons: [...scene.notes, head, ...why], state };
   }
   // The count stays: a commit that fails is decided again at once, and one that succeeds ends it.

@@ -134,6 +134,11 @@ export interface Policy {
 
 export type Durability = 'async' | 'lossless';
 
+/** It asks for something that only rows on the servers can give. */
+export function isSafetyOn({ fencing, durability }: Pick<Policy, 'fencing' | 'durability'>): boolean {
+  return fencing === 'lease' || durability === 'lossless';
+}
+
 /** Of a configuration without these keys: as the Perl did, less its known faults. */
 export const NO_SAFETY: Policy = {
   drainTimeoutSec: null,

@@ -108,7 +108,7 @@ export function endlessDecision({
 }: {
   readonly roles: Roles;
   readonly epoch: Epoch;
-  readonly past: Pick<Terms, 'changedAtMs' | 'preferred' | 'otherNumber'>;
+  readonly past: Pick<Terms, 'changedAtMs' | 'preferred' | 'otherNumber' | 'durability'>;
   readonly agent: string;
   readonly atMs: number;
 }): Decision {
@@ -124,6 +124,7 @@ export function endlessDecision({
       changedAtMs: past.changedAtMs,
       preferred: past.preferred,
       otherNumber: past.otherNumber,
+      durability: past.durability,
       lease: 'endless',
     },
     unfenced: true,

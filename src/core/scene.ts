@@ -3,6 +3,7 @@
 
 import { type Judgement, judge, type Unreachable } from './death.ts';
 import type { Terms } from './decision.ts';
+import { type CompleteNow, whyNotComplete } from './durability.ts';
 import { type Failed, replicates } from './handover.ts';
 import { isAlive, type Observation } from './observation.ts';
 import { caughtUpSince, type Pacing, type Past } from './pacing.ts';
@@ -71,6 +72,8 @@ export interface Guarded {
   readonly known: Epoch | null;
   /** Hosts that are not the members we knew, and the sentence that says so. */
   readonly strangers: ReadonlyMap<Host, string>;
+  /** Which hosts hold every acknowledged commit, so that no other one becomes the active; null: nobody asks for that. */
+  readonly lossless: CompleteNow | null;
   /** No agent has opened the active under this epoch, and no operator forced it: it may still be taken back. */
   readonly unopened: boolean;
 }
@@ -141,9 +144,8 @@ export function setScene(input: DecideInput, judged: readonly Judgement[]): Scen
   if (input.giveBack !== null && roles !== null && roles.passive === input.giveBack.to) {
     const { to, why } = input.giveBack;
     const unable = judged.find((judgement) => judgement.host === to && judgement.verdict !== 'answers');
-    if (unable !== undefined) {
-      notes.push(`switchover to ${roles.active} failed: ${why}; cannot go back: ${unable.reason}`);
-    }
+    const against = unable?.reason ?? whyWithheld(input, to);
+    if (against !== null) notes.push(`switchover to ${roles.active} failed: ${why}; cannot go back: ${against}`);
   }
   if (input.guarded?.behind) notes.push(input.guarded.behind);
   const newRound =
@@ -161,6 +163,12 @@ export function setScene(input: DecideInput, judged: readonly Judgement[]): Scen
       missed: whoWasMissed(input, roles, judged),
     },
   };
+}
+
+/** `durability=lossless` promises that nothing is lost by a change that nobody forces; null: it says nothing against this host. */
+export function whyWithheld({ guarded, observations }: DecideInput, host: Host): string | null {
+  const lossless = guarded?.lossless ?? null;
+  return lossless === null ? null : whyNotComplete(lossless, host, observations);
 }
 
 function whoWasMissed(

@@ -26,6 +26,7 @@ const QUIET: Guarded = {
   behind: null,
   known: EPOCH,
   strangers: new Map(),
+  lossless: null,
   unopened: false,
 };
 

@@ -8,11 +8,12 @@ import { PRIMARY, SECONDARY } from '../support/build.ts';
 import { told } from '../support/situation.ts';
 import { GONE } from './situations/gone.ts';
 import { WITH_SAFETY } from './situations/guarded.ts';
+import { WITHOUT_LOSS } from './situations/lossless.ts';
 import { PLANNED } from './situations/planned.ts';
 import { UNSETTLED } from './situations/unsettled.ts';
 
 const GOLDEN = new URL('decisions.txt', import.meta.url);
-const SITUATIONS = [...GONE, ...PLANNED, ...WITH_SAFETY, ...UNSETTLED];
+const SITUATIONS = [...GONE, ...PLANNED, ...WITH_SAFETY, ...WITHOUT_LOSS, ...UNSETTLED];
 
 test('the named situations are decided, and explained, as decisions.txt has it', () => {
   const head = [

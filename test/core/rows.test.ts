@@ -55,6 +55,7 @@ const GUARDED: Guarded = {
   behind: 'the board is empty',
   known: null,
   strangers: new Map(),
+  lossless: null,
   unopened: true,
 };
 

@@ -5,7 +5,7 @@ import { NO_TERMS } from '../../src/core/decision.ts';
 import type { Observation } from '../../src/core/observation.ts';
 import type { Pacing, Past } from '../../src/core/pacing.ts';
 import { type Epoch, type Host, type Roles, rolesWith } from '../../src/core/pair.ts';
-import { type DecideInput, FIRST_STATE } from '../../src/core/scene.ts';
+import { type DecideInput, FIRST_STATE, type Guarded } from '../../src/core/scene.ts';
 import { anObservation, aPair, NOW_MS, PRIMARY, SECONDARY } from './build.ts';
 
 const PAIR = aPair();
@@ -116,6 +116,12 @@ function seen(observation: Observation | null): string {
   return words.join(', ');
 }
 
+function toldOf({ lossless }: Guarded): readonly string[] {
+  if (lossless === null) return [];
+  const hosts = lossless.complete?.hosts.map(({ host }) => host) ?? [];
+  return [`lossless, complete: ${hosts.length === 0 ? 'unknown' : hosts.join(' and ')}`];
+}
+
 function context(situation: Situation, input: DecideInput): string {
   const { roles, failed, giveBack, policy, past, pause } = input;
   const words = [roles === null ? 'names no active' : `active ${roles.active}`];
@@ -130,7 +136,7 @@ function context(situation: Situation, input: DecideInput): string {
   if (past.changedAtMs !== null) words.push(`active for ${(NOW_MS - past.changedAtMs) / 1000} s`);
   if (past.preferred !== null) words.push(`switched over to ${past.preferred}`);
   if (pause !== null) words.push('paused');
-  if (input.guarded !== null) words.push('a safety is on');
+  if (input.guarded !== null) words.push('a safety is on', ...toldOf(input.guarded));
   if (situation.missed) words.push('the passive was gone for a while');
   if (giveBack !== null) words.push(`switchover failed, formerly active ${giveBack.to}`);
   return words.join(', ');

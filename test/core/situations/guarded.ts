@@ -11,6 +11,7 @@ const GUARDED: Guarded = {
   behind: null,
   known: null,
   strangers: new Map(),
+  lossless: null,
   unopened: false,
 };
 const CLOSED = `nobody has renewed the lease of ${PRIMARY} within 4.23 s (tried by db2), so it has closed itself`;
