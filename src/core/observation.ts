@@ -111,7 +111,10 @@ export interface SemiSync {
   readonly replica: boolean;
   /** The I/O thread acknowledges. */
   readonly replicaOn: boolean;
-  /** What is not set as `durability=lossless` needs it (no time-out, AFTER_SYNC, waiting without replicas), in words; null: nothing. */
+  /**
+   * What a source side that is on is not set to although `durability=lossless` needs it (no time-out, AFTER_SYNC, waiting without
+   * replicas), in words; null: nothing, or it is off, for whoever switches it on sets all of it.
+   */
   readonly wrong: string | null;
 }
 

@@ -19,10 +19,15 @@ export interface Dialect {
   isParallel(row: Row): boolean;
   /** The server's status variables as a table with VARIABLE_NAME and VARIABLE_VALUE. */
   readonly statusTable: string;
+  /** Its global variables, likewise. */
+  readonly variableTable: string;
   readonly replicationStatement: string;
   /** The channel that mmm looks after out of the statement's rows; null: replication was never set up. */
   readReplication(rows: readonly Row[], progress: Row): Replication | null;
+  /** One row with File and Position, or none. */
   readonly binlogStatement: string;
+  /** That statement waits for as long as commits wait for an acknowledgement [F7]. */
+  readonly binlogWaitsForCommits: boolean;
   readonly startSql: string;
   readonly startIo: string;
   readonly stopIo: string;
@@ -50,9 +55,14 @@ type Version = readonly [number, number, number];
 
 function mariadbDialect(version: Version): Dialect {
   return {
-    ...words('SLAVE', 'MASTER STATUS'),
+    ...words('SLAVE'),
     // Unlike SHOW SLAVE STATUS it counts heartbeats, in columns of its own.
     replicationStatement: 'SHOW ALL SLAVES STATUS',
+    // SHOW MASTER STATUS would wait for commits that wait for an acknowledgement, and a healthy host would look silent.
+    binlogStatement: `SELECT MAX(CASE VARIABLE_NAME WHEN 'BINLOG_SNAPSHOT_FILE' THEN VARIABLE_VALUE END) AS File,
+      MAX(CASE VARIABLE_NAME WHEN 'BINLOG_SNAPSHOT_POSITION' THEN VARIABLE_VALUE END) AS Position
+      FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME LIKE 'BINLOG_SNAPSHOT%'`,
+    binlogWaitsForCommits: false,
     heartbeatColumns: [],
     flavour: 'mariadb',
     name: `MariaDB ${version[0]}.${version[1]}`,
@@ -61,6 +71,7 @@ function mariadbDialect(version: Version): Dialect {
     readGtid: (row) => joined(text(row, 'binlog_state'), text(row, 'slave_pos')),
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
     statusTable: 'information_schema.GLOBAL_STATUS',
+    variableTable: 'information_schema.GLOBAL_VARIABLES',
     readReplication: (rows, progress) => {
       // The connection without a name is the one that START SLAVE and its like mean.
       const row = rows.find((connection) => text(connection, 'Connection_name') === '');
@@ -86,10 +97,9 @@ function mariadbDialect(version: Version): Dialect {
 function mysqlDialect(version: Version): Dialect {
   const workers = isAtLeast(version, [8, 0, 26]) ? 'replica_parallel_workers' : 'slave_parallel_workers';
   return {
-    ...words(
-      isAtLeast(version, [8, 0, 22]) ? 'REPLICA' : 'SLAVE',
-      isAtLeast(version, [8, 2, 0]) ? 'BINARY LOG STATUS' : 'MASTER STATUS',
-    ),
+    ...words(isAtLeast(version, [8, 0, 22]) ? 'REPLICA' : 'SLAVE'),
+    binlogStatement: isAtLeast(version, [8, 2, 0]) ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS',
+    binlogWaitsForCommits: true,
     flavour: 'mysql',
     name: `MySQL ${version[0]}.${version[1]}`,
     progressColumns: `@@global.gtid_mode AS gtid_mode, @@global.gtid_executed AS gtid_executed,
@@ -110,6 +120,9 @@ function mysqlDialect(version: Version): Dialect {
     statusTable: isAtLeast(version, [5, 7, 0])
       ? 'performance_schema.global_status'
       : 'information_schema.GLOBAL_STATUS',
+    variableTable: isAtLeast(version, [5, 7, 0])
+      ? 'performance_schema.global_variables'
+      : 'information_schema.GLOBAL_VARIABLES',
     readReplication: (rows, progress) => {
       const row = rows.find((channel) => text(channel, 'Channel_Name') === '') ?? rows[0];
       if (row === undefined) return null;
@@ -137,10 +150,9 @@ function statusColumn(variable: string, column: string): string {
 }
 
 /** The statements that only changed their words. */
-function words(replica: 'SLAVE' | 'REPLICA', binlogStatus: string) {
+function words(replica: 'SLAVE' | 'REPLICA') {
   return {
     replicationStatement: `SHOW ${replica} STATUS`,
-    binlogStatement: `SHOW ${binlogStatus}`,
     startSql: `START ${replica} SQL_THREAD`,
     startIo: `START ${replica} IO_THREAD`,
     stopIo: `STOP ${replica} IO_THREAD`,

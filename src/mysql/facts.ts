@@ -11,6 +11,7 @@ import { type Dialect, dialectFor } from './dialect.ts';
 import { serverErrorNumber } from './evidence.ts';
 import { type Asker, number, type Row, text } from './row.ts';
 import { rowSelect } from './schema.ts';
+import { readSemiSync } from './semi-sync.ts';
 
 /** What does not change while one connection lives, because a server's life ends with its connections. */
 export interface Identity {
@@ -94,21 +95,26 @@ export async function readFacts(look: Look, wantsRow: boolean): Promise<Facts> {
   );
   if (row === undefined) throw new MmmError('failed', 'the server answered the question about its state without a row');
   const channels = await look.ask(dialect.replicationStatement);
-  const [log] = await look.ask(dialect.binlogStatement);
+  const readOnly = isOn(row, 'read_only');
+  const hostRow = wantsRow ? await readRow(look) : null;
+  // A server without a row is put in order first; nobody asks for this there.
+  const semiSync = hostRow === null ? null : await readSemiSync(look, dialect);
+  const mayHang = dialect.binlogWaitsForCommits && !readOnly && semiSync?.source === true;
+  const [log] = mayHang ? [] : await look.ask(dialect.binlogStatement);
   return {
     flavour: dialect.flavour,
     version,
     serverId: number(row, 'server_id') ?? 0,
     boot,
-    readOnly: isOn(row, 'read_only'),
+    readOnly,
     serverTime: number(row, 'server_time') ?? 0,
     connections: number(row, 'connections') ?? -1,
     replication: replicationOf(look, channels, row),
     binlog: binlogOf(log),
     gtid: dialect.readGtid(row),
     accounts: await countAccounts(look, dialect, look.block),
-    row: wantsRow ? await readRow(look) : null,
-    semiSync: null,
+    row: hostRow,
+    semiSync,
   };
 }
 

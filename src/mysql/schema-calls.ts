@@ -18,6 +18,7 @@ import {
   toldColumns,
   WRITABLE,
 } from './schema.ts';
+import { switchReplica, switchSource } from './semi-sync.ts';
 
 export interface Procedure {
   readonly name: string;
@@ -30,13 +31,11 @@ export function procedures(target: SchemaTarget): readonly Procedure[] {
   return [
     procedure('tell', 'IN p_outcome VARCHAR(20), IN p_detail VARCHAR(500) CHARACTER SET utf8', tell(target)),
     procedure('kill_clients', 'OUT p_killed VARCHAR(500) CHARACTER SET utf8', killClients(target)),
+    procedure('switch_source', 'IN p_on TINYINT, OUT p_outcome VARCHAR(20)', switchSource(dialect)),
     comparing(target, { name: 'claim', parameters: 'IN p_unfenced TINYINT', body: CLAIM }),
     comparing(target, { name: 'close', parameters: 'IN p_kill TINYINT', raises: true, body: CLOSE }),
-    comparing(target, {
-      name: 'open',
-      parameters: `IN p_base_ms BIGINT, IN p_lease_ms BIGINT, IN p_endless TINYINT, IN p_boot BIGINT, IN p_drained TINYINT`,
-      body: onlyClaimed(OPEN),
-    }),
+    comparing(target, { name: 'open', parameters: OPENING, body: onlyClaimed(open(OPENS)) }),
+    comparing(target, { name: 'open_lossless', parameters: OPENING, body: onlyClaimed(open(OPENS_LOSSLESS)) }),
     comparing(target, {
       name: 'renew',
       parameters: 'IN p_base_ms BIGINT, IN p_lease_ms BIGINT',
@@ -58,12 +57,27 @@ export function procedures(target: SchemaTarget): readonly Procedure[] {
     ),
     comparing(target, { name: 'stop_io', raises: true, body: `${dialect.stopIo};` }),
     comparing(target, { name: 'kill_sessions', raises: true, body: 'CALL mmm.kill_clients(v_detail);' }),
+    comparing(target, {
+      name: 'sync',
+      parameters: 'IN p_generation BIGINT UNSIGNED, IN p_on TINYINT',
+      body: onlyClaimed(SYNC),
+    }),
+    comparing(target, { name: 'source_off', raises: true, body: SOURCE_OFF }),
+    comparing(target, {
+      name: 'acknowledge',
+      parameters: 'IN p_on TINYINT',
+      raises: true,
+      body: switchReplica(dialect),
+    }),
   ];
 }
 
 const EPOCH = `IN p_number BIGINT UNSIGNED,
   IN p_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin,
   IN p_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin`;
+
+const OPENING =
+  'IN p_base_ms BIGINT, IN p_lease_ms BIGINT, IN p_endless TINYINT, IN p_boot BIGINT, IN p_drained TINYINT';
 
 const LEASE_IS_OUT = 'v_endless = 0 AND COALESCE(v_expires <= v_now, 0)';
 /** F4: counted from before the witness was asked, so that a call that runs late grants nothing. A clock that went back cannot make it longer. */
@@ -92,7 +106,7 @@ function comparing(target: SchemaTarget, { name, parameters, raises = false, bod
   DECLARE v_outcome VARCHAR(20) DEFAULT 'done';
   DECLARE v_detail VARCHAR(500) CHARACTER SET utf8 DEFAULT '';
   DECLARE v_log TINYINT DEFAULT @@session.sql_log_bin;
-  DECLARE v_number, v_opened_number BIGINT UNSIGNED;
+  DECLARE v_number, v_opened_number, v_generation BIGINT UNSIGNED;
   DECLARE v_id, v_opened_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_now, v_boot, v_opened_boot, v_expires, v_tick, v_until BIGINT;
@@ -112,8 +126,10 @@ function comparing(target: SchemaTarget, { name, parameters, raises = false, bod
   IF COALESCE(GET_LOCK('mmm', 1), 0) <> 1 THEN
     SET v_outcome = 'busy';
   ELSE
-    SELECT epoch_number, epoch_id, epoch_active, opened_number, opened_id, opened_boot, endless, expires_at_ms, tick_ms
-      INTO v_number, v_id, v_active, v_opened_number, v_opened_id, v_opened_boot, v_endless, v_expires, v_tick
+    SELECT epoch_number, epoch_id, epoch_active, opened_number, opened_id, opened_boot, endless, expires_at_ms, tick_ms,
+        generation
+      INTO v_number, v_id, v_active, v_opened_number, v_opened_id, v_opened_boot, v_endless, v_expires, v_tick,
+        v_generation
       FROM mmm.host WHERE id = 1 AND server_uuid = ${ownIdentity(target)};
     ${bootSelect(target, 'INTO v_boot')};
     SET v_writable = ${WRITABLE};
@@ -198,8 +214,8 @@ const REARM = `BEGIN
   ${REARM_EVENT};
 END;`;
 
-// The row is written before read_only goes off: a host that is writable without a lease in its row would stay so for ever.
-const OPEN = `SET v_until = ${GRANTED_UNTIL};
+function open(opens: string): string {
+  return `SET v_until = ${GRANTED_UNTIL};
 SET v_ours = v_opened_number <=> p_number AND v_opened_id <=> p_id;
 SELECT COALESCE(SUM(${IO_THREAD}), 0), COALESCE(SUM(${AT_THE_END}), 0),
     COALESCE(SUM(${WORKING_THREAD}), 0)
@@ -220,20 +236,33 @@ ELSEIF NOT v_writable AND NOT v_ours AND v_io > 0 THEN
 ELSEIF NOT v_writable AND NOT v_ours AND p_drained AND (v_reading = 0 OR v_working > 0) THEN
   SET v_outcome = 'unapplied';
 ELSE
-  UPDATE mmm.host SET opened_number = p_number, opened_id = p_id, opened_boot = v_boot,
-      unfenced = IF(p_endless, unfenced, 0), endless = p_endless,
-      expires_at_ms = CASE WHEN p_endless THEN NULL
-        WHEN v_writable AND v_endless = 0 THEN LEAST(GREATEST(COALESCE(v_expires, 0), v_until), v_now + p_lease_ms)
-        ELSE v_until END
-    WHERE id = 1;
-  IF NOT v_writable THEN
-    SET GLOBAL read_only = 0;
-    -- A server that was frozen within this very call has let its grant run out.
-    IF ${NOW_MS} >= v_until THEN
-      SET GLOBAL read_only = 1;
-      SET v_outcome = 'late';
-    END IF;
+${opens}
+END IF;`;
+}
+
+// The row is written before read_only goes off: a host that is writable without a lease in its row would stay so for ever.
+const OPENS = `UPDATE mmm.host SET opened_number = p_number, opened_id = p_id, opened_boot = v_boot,
+    unfenced = IF(p_endless, unfenced, 0), endless = p_endless,
+    expires_at_ms = CASE WHEN p_endless THEN NULL
+      WHEN v_writable AND v_endless = 0 THEN LEAST(GREATEST(COALESCE(v_expires, 0), v_until), v_now + p_lease_ms)
+      ELSE v_until END
+  WHERE id = 1;
+IF NOT v_writable THEN
+  SET GLOBAL read_only = 0;
+  -- A server that was frozen within this very call has let its grant run out.
+  IF ${NOW_MS} >= v_until THEN
+    SET GLOBAL read_only = 1;
+    SET v_outcome = 'late';
   END IF;
+END IF;`;
+
+// F7: whether anybody acknowledges or not, no commit is told to have succeeded on this host alone. A host that is writable already keeps
+// what the complete set's last change made of it. Should it stay closed, the source side stays on until it is drained again [F12].
+const OPENS_LOSSLESS = `IF NOT v_writable THEN
+  CALL mmm.switch_source(1, v_outcome);
+END IF;
+IF v_outcome = 'done' THEN
+${OPENS}
 END IF;`;
 
 // Never more than a whole lease from now: after the clock went back the old end would be hours away [F17].
@@ -247,6 +276,25 @@ ELSE
   UPDATE mmm.host SET expires_at_ms = LEAST(GREATEST(expires_at_ms, ${GRANTED_UNTIL}), v_now + p_lease_ms)
     WHERE id = 1 AND endless = 0;
   SET v_rearm = NOT ${tickIsFresh('v_tick', 'v_now')};
+END IF;`;
+
+// F7: the one who comes late, with an "off" of before somebody else's "on", must not undo that. A lease that has run out does not matter here:
+// while commits wait the server cannot close itself, and this is what lets them go.
+const SYNC = `IF NOT (v_opened_number <=> p_number AND v_opened_id <=> p_id AND v_opened_boot <=> v_boot) THEN
+  SET v_outcome = 'not-open';
+ELSEIF NOT v_writable THEN
+  SET v_outcome = 'closed';
+ELSEIF p_generation < v_generation THEN
+  SET v_outcome = 'stale';
+ELSE
+  UPDATE mmm.host SET generation = p_generation WHERE id = 1 AND generation < p_generation;
+  CALL mmm.switch_source(p_on, v_outcome);
+END IF;`;
+
+const SOURCE_OFF = `IF v_writable THEN
+  SET v_outcome = 'open';
+ELSE
+  CALL mmm.switch_source(0, v_outcome);
 END IF;`;
 
 // F2: MariaDB with GTID throws what it received and did not apply away when it starts from a standstill.

@@ -30,7 +30,8 @@ export function accountStatements(kind: 'mariadb' | 'mysql56'): readonly string[
   const grant = (what: string, account: Account, host: string) => `GRANT ${what} TO '${account.user}'@'${host}'`;
   const base = 'SELECT, PROCESS, SUPER, REPLICATION SLAVE, REPLICATION CLIENT, RELOAD, CREATE USER';
   // MariaDB took these out of SUPER, some in 10.5, some in 10.11, some in 11.
-  const split = ', READ_ONLY ADMIN, REPLICATION SLAVE ADMIN, SLAVE MONITOR, BINLOG ADMIN, CONNECTION ADMIN';
+  const split =
+    ', READ_ONLY ADMIN, REPLICATION SLAVE ADMIN, SLAVE MONITOR, BINLOG ADMIN, CONNECTION ADMIN, REPLICATION MASTER ADMIN';
   return [
     `DELETE FROM mysql.${kind === 'mariadb' ? 'global_priv' : 'user'} WHERE user = ''`,
     'FLUSH PRIVILEGES',

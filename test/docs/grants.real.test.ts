@@ -72,6 +72,11 @@ describe.each([
       { do: 'start-replication', epoch: epoch(1), fromStandstill: false },
     ];
     for (const call of calls) expect(await fence.call(call), call.do).toMatchObject({ kind: 'done' });
+    const none = { kind: 'not-done', why: 'no-semi-sync' };
+    const sync: Call = { do: 'sync', epoch: epoch(1), generation: 1, on: true };
+    const acknowledge: Call = { do: 'acknowledge', epoch: epoch(1), on: true };
+    for (const call of [sync, acknowledge])
+      expect(await fence.call(call), call.do).toMatchObject(kind === 'mariadb' ? { kind: 'done' } : none);
     expect(await lives(app)).toBe(false);
     expect(await lives(root)).toBe(true);
     const { evidence } = await monitor();
