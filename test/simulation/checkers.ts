@@ -73,6 +73,7 @@ export class Checkers implements Watcher {
   readonly #acknowledged: Write[] = [];
   readonly #boards: KnownBoard[] = [];
   readonly #closableSinceMs = new Map<SimHost, number>();
+  readonly #toldMs = new Map<SimHost, number>();
   readonly #openBegan = new Map<SimHost, { atMs: number; wallJumpMs: number }>();
   readonly #seenSinceMs = new Map<SimHost, number>();
   #twoWritersSinceMs: number | null = null;
@@ -117,7 +118,13 @@ export class Checkers implements Watcher {
   }
 
   told(write: Write, host: SimHost): void {
+    this.#toldMs.set(host, this.#nowMs);
     this.#lossless?.told(write, host);
+  }
+
+  /** When this server last told a client that its commit succeeded. */
+  toldMs(host: SimHost): number {
+    return this.#toldMs.get(host) ?? Number.NEGATIVE_INFINITY;
   }
 
   /**

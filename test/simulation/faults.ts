@@ -49,6 +49,8 @@ export const FAULTS = {
   'agents stop cleanly': { minMs: 6_000, maxMs: 30_000, begin: stopsAgents },
   'operator switches over': { minMs: 0, maxMs: 0, begin: switchesOver },
   'operator pauses': { minMs: 2_000, maxMs: 30_000, begin: pauses },
+  'host shuts down': { minMs: 500, maxMs: 30_000, begin: shutsDown },
+  'hosts lose each other': { minMs: 100, maxMs: 30_000, begin: losesOther },
 } as const satisfies Readonly<Record<string, Omit<Fault, 'name'>>>;
 
 export type FaultName = keyof typeof FAULTS;
@@ -68,6 +70,9 @@ export const HARMLESS: readonly FaultName[] = [
 
 /** Only where a server has a row, or would be held to be another one. */
 export const GUARDED_ONLY: readonly FaultName[] = ['host is replaced', 'agents stop cleanly', 'firewall rejects'];
+
+/** Only where commits wait: left out of the other runs, which would be others with them. */
+export const LOSSLESS_ONLY: readonly FaultName[] = ['host shuts down', 'hosts lose each other'];
 
 const REDIS_RESTARTS_MS: readonly [number, number] = [50, 2_000];
 const OPERATOR_RETRY_MS = 500;
@@ -134,6 +139,36 @@ function dies(world: World, chance: Chance, power: boolean): (() => void) | null
   const { boot } = host;
   return () => {
     if (host.boot === boot) host.restart();
+  };
+}
+
+/** SHUTDOWN. MySQL tells all OK that still wait [docs/protocol.md], so there a good operator first sees that nobody does. */
+function shutsDown(world: World, chance: Chance): (() => void) | null {
+  const host = chance.pick(world.hosts);
+  if (host.state !== 'up' || (!world.options.style.gtid && host.semiSync.waiting > 0)) return null;
+  world.tell(host.name, 'is shut down');
+  host.shutDown();
+  const { boot } = host;
+  return () => {
+    if (host.boot <= boot + 1) host.restart();
+  };
+}
+
+/** Replication alone is cut, in one direction or in both. */
+function losesOther(world: World, chance: Chance): () => void {
+  const ways = chance.pick([
+    [['A', 'B']],
+    [['B', 'A']],
+    [
+      ['A', 'B'],
+      ['B', 'A'],
+    ],
+  ] as const);
+  for (const [from, to] of ways) world.network.cut(from, to);
+  world.tell('network', `cut: ${ways.map((way) => way.join(' -> ')).join(', ')}`);
+  return () => {
+    for (const [from, to] of ways) world.network.heal(from, to);
+    world.tell('network', `whole again: ${ways.map((way) => way.join(' -> ')).join(', ')}`);
   };
 }
 

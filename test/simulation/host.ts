@@ -335,7 +335,10 @@ export class SimHost {
   shutDown(): void {
     if (this.state !== 'up') return;
     this.semiSync.shutDown();
-    this.after(SHUTDOWN_MS, () => this.die(false));
+    const { boot } = this;
+    this.#parts.timeline.after(SHUTDOWN_MS, () => {
+      if (boot === this.boot) this.die(false);
+    });
   }
 
   /** Its server ends; with `power` its machine, too. */

@@ -9,6 +9,8 @@ export interface ManyOptions {
   /** Ends after so many seeds, or so many simulated seconds, whichever comes first. */
   readonly seeds: number;
   readonly seconds: number;
+  /** All of them with durability=lossless. */
+  readonly lossless: boolean;
 }
 
 export interface Sums {
@@ -46,10 +48,13 @@ export function noSums(): Sums {
   };
 }
 
-export async function runMany({ from, step, seeds, seconds }: ManyOptions, say: (line: string) => void): Promise<Sums> {
+export async function runMany(
+  { from, step, seeds, seconds, lossless }: ManyOptions,
+  say: (line: string) => void,
+): Promise<Sums> {
   const sums = noSums();
   for (let seed = from; sums.seeds < seeds && sums.simulatedMs < 1_000 * seconds; seed += step) {
-    const { figures, violations, kind, simulatedMs, events, convergedMs } = await runSeed(String(seed));
+    const { figures, violations, kind, simulatedMs, events, convergedMs } = await runSeed(String(seed), { lossless });
     sums.seeds += 1;
     sums.simulatedMs += simulatedMs;
     sums.events += events;

@@ -4,7 +4,8 @@
 import { NO_SAFETY, type Policy } from '../../src/core/decision.ts';
 import { Chance } from './chance.ts';
 import { Checkers, type Violation } from './checkers.ts';
-import { FAULTS, type FaultName, type FaultPlan, Faults, GUARDED_ONLY, HARMLESS } from './faults.ts';
+import { FAULTS, type FaultName, type FaultPlan, Faults, GUARDED_ONLY, HARMLESS, LOSSLESS_ONLY } from './faults.ts';
+import { checkAlone, losePassive, madeLossless } from './lossless-plans.ts';
 import { World, type WorldOptions } from './world.ts';
 
 const SLICE_MS = 500;
@@ -48,11 +49,17 @@ export interface RunOptions {
   readonly debug?: boolean;
   /** With a lease, or without; left out: as the seed says. */
   readonly guarded?: boolean;
+  /** With durability=lossless; left out: without. Goes with a lease. */
+  readonly lossless?: boolean;
 }
 
-export async function runSeed(seed: string, { debug = false, guarded }: RunOptions = {}): Promise<Outcome> {
+export async function runSeed(
+  seed: string,
+  { debug = false, guarded, lossless = false }: RunOptions = {},
+): Promise<Outcome> {
   const chance = new Chance(seed);
-  const plan = planOf(chance.stream('plan'), guarded);
+  const drawn = planOf(chance.stream('plan'), guarded ?? (lossless || undefined));
+  const plan = lossless ? madeLossless(drawn, chance.stream('lossless')) : drawn;
   const world = new World(plan.world, chance.stream('world'));
   if (debug) world.tellAll();
   world.tell('plan', `${plan.kind}: ${JSON.stringify({ ...plan.world, ...plan.faults })}`);
@@ -116,11 +123,15 @@ async function failOnce(
   runFor: (ms: number, enough?: () => boolean) => Promise<void>,
 ): Promise<void> {
   const { a, b, timeline } = world;
-  const { fencing, leaseMs } = world.options.policy;
+  const { fencing, leaseMs, durability } = world.options.policy;
   if (fencing === 'lease') await runFor(ARMED_WITHIN_MS, () => checkers.notConverged() === null);
   // What it is at rest it is also when the failure comes.
   const unready = checkers.notConverged();
   if (unready !== null) checkers.violated('L2', `${timeline.nowMs} ms after the start: ${unready}`);
+  if (durability === 'lossless' && chance.stream('which').happens(0.4)) {
+    await losePassive(world, checkers, chance.stream('passive'), runFor);
+    return;
+  }
   if (chance.happens(0.5)) {
     b.replica.stop({ io: false, sql: true });
     world.tell('B', 'its operator stops SQL');
@@ -137,6 +148,7 @@ async function failOnce(
   await runFor((isKnownDead ? DEAD_BUDGET_MS : silentMs) + drainMs, () => b.takesWrites);
   if (!b.takesWrites)
     checkers.violated('L1', `A ${manner}, and ${timeline.nowMs - failedMs} ms later B does not take writes`);
+  else if (durability === 'lossless') await checkAlone(world, checkers, runFor);
   await runFor(chance.between(0, 20_000));
   if (manner === 'freezes') a.thaw();
   else a.restart();
@@ -240,5 +252,5 @@ function faultsOf(kind: Plan['kind'], guarded: boolean, chance: Chance): FaultPl
 
 function allFaults(): FaultName[] {
   // The keys of a constant: nothing else can be in there.
-  return Object.keys(FAULTS) as FaultName[];
+  return (Object.keys(FAULTS) as FaultName[]).filter((name) => !LOSSLESS_ONLY.includes(name));
 }

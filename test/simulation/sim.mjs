@@ -40,7 +40,8 @@ async function onAllCores(sim, outfile, args) {
   const began = performance.now();
   const sums = await Promise.all(
     Array.from({ length: threads }, (_, at) => {
-      const options = { from: from + at, step: threads, seeds: Number.POSITIVE_INFINITY, seconds };
+      const lossless = args.includes('--lossless');
+      const options = { from: from + at, step: threads, seeds: Number.POSITIVE_INFINITY, seconds, lossless };
       return inThread({ outfile, options });
     }),
   );
