@@ -261,6 +261,7 @@ export class SimSchema {
       end(this.#tell(why));
       return;
     }
+    if (call.lossless && !writable) host.semiSync.switchOn();
     this.#write(end, () => {
       this.#watcher.callActs(call, host);
       stored.opened = { number: call.epoch.number, id: call.epoch.id, startedSec: host.startedSec };
@@ -276,7 +277,6 @@ export class SimSchema {
         end(this.#tell('done'));
         return;
       }
-      if (call.lossless) host.semiSync.switchOn();
       // The row first, then read_only: a freeze may come between the two, and after both.
       host.after(this.#chance.between(0, 1 + host.slowMs), () => {
         host.setReadOnly(false);
@@ -309,17 +309,23 @@ export class SimSchema {
     this.#write(end, () => {
       this.#watcher.callActs(call, host);
       stored.generation = call.generation;
-      if (call.on) host.semiSync.switchOn();
-      else host.semiSync.switchOff();
-      end(this.#tell('done'));
+      end(this.#tell(this.#switchSource(call.on)));
     });
+  }
+
+  /** Where there is nothing to switch off it is off. */
+  #switchSource(on: boolean): 'done' | 'no-semi-sync' {
+    const { semiSync, hasSemiSync } = this.#host;
+    if (!hasSemiSync) return on ? 'no-semi-sync' : 'done';
+    if (on) semiSync.switchOn();
+    else semiSync.switchOff();
+    return 'done';
   }
 
   #whyNotSwitched({ epoch, generation }: Extract<Call, { do: 'sync' }>, stored: Stored): NotDoneWhy | null {
     if (!this.#isOpenedUnder(epoch, stored)) return 'not-open';
     if (this.#host.readOnly) return 'closed';
-    if (generation < stored.generation) return 'stale';
-    return this.#host.hasSemiSync ? null : 'no-semi-sync';
+    return generation < stored.generation ? 'stale' : null;
   }
 
   #isOpenedUnder({ number, id }: Epoch, { opened }: Stored): boolean {
@@ -331,10 +337,8 @@ export class SimSchema {
     const host = this.#host;
     if (call.do === 'source-off') {
       if (!host.readOnly) return this.#tell('open');
-      if (!host.hasSemiSync) return this.#tell('done');
       if (host.semiSync.source) this.#watcher.callActs(call, host);
-      host.semiSync.switchOff();
-      return this.#tell('done');
+      return this.#tell(this.#switchSource(false));
     }
     if (!host.hasSemiSync) return this.#tell(call.on ? 'no-semi-sync' : 'done');
     if (host.semiSync.replica !== call.on) this.#watcher.callActs(call, host);
@@ -376,11 +380,10 @@ export class SimSchema {
       if (isOut(stored, nowMs)) return 'lease-out';
       return ours && inThisBoot && stored.endless !== endless ? 'other-lease' : null;
     }
-    if (call.lossless && !hasSemiSync) return 'no-semi-sync';
-    if (ours) return null;
-    if (replica.ioStarted) return 'io-runs';
     const isDrained = replica.sqlStarted && replica.relay.length === 0;
-    return call.demand === 'drained' && !isDrained ? 'unapplied' : null;
+    if (!ours && replica.ioStarted) return 'io-runs';
+    if (!ours && call.demand === 'drained' && !isDrained) return 'unapplied';
+    return call.lossless && !hasSemiSync ? 'no-semi-sync' : null;
   }
 
   #whyNotRenewed(epoch: Epoch, stored: Stored, nowMs: number): NotDoneWhy | null {
