@@ -1,11 +1,14 @@
-// Which pairs the agent looks after: every one that the board knows under its topic, each in a loop of its own; and a second loop that keeps
-// the lease, for those that have a safety on and those that the agent remembers from before it was restarted.
-// Comes from commands/agent.ts, as a round of its own; goes on to src/agent.ts and src/agent-lease.ts, once per pair.
+// Which pairs the agent looks after: every one that the board knows under its topic, each in a loop of its own; a second loop that keeps
+// the lease, for those that have a safety on and those that the agent remembers from before it was restarted; and a third one that keeps the
+// complete set, for those with durability=lossless.
+// Comes from commands/agent.ts, as a round of its own; goes on to src/agent.ts, src/agent-lease.ts and src/agent-partner.ts, once per pair.
 
 import { type AgentParts, makeAgentRound } from './agent.ts';
 import { LeaseKeeper } from './agent-lease.ts';
 import { leave } from './agent-leave.ts';
+import { PartnerKeeper } from './agent-partner.ts';
 import type { AgentMemory, RememberedPair } from './core/agent-memory.ts';
+import type { Board } from './core/decision.ts';
 import type { Log } from './core/log.ts';
 import type { Host } from './core/pair.ts';
 import type { Fence } from './mysql/fence.ts';
@@ -53,11 +56,19 @@ interface Keeper {
   readonly fences: Warm<Fence>;
 }
 
+/** The third one. */
+interface PartnerLoop {
+  readonly wake: Wake;
+  /** Its connections are closed then, too. */
+  readonly ended: Promise<void>;
+}
+
 interface Keeping {
   readonly wake: Wake;
   readonly end: AbortController;
   readonly ended: Promise<void>;
   keeper: Keeper | null;
+  partner: PartnerLoop | null;
   lastSeenMs: number;
   /** It was told that the pair is gone from the board and kept all the same. */
   keptTold: boolean;
@@ -84,9 +95,19 @@ async function oneRound(parts: AgentPairsParts, { uniqsign, board, policy }: Fou
       const known = { roles: board.roles, policy };
       await new LeaseKeeper({ ...parts, log, uniqsign, fenceFor, wake, known, registers: false }).round();
     }
+    if (hasPartner(board)) {
+      const serverFor = (host: Host) => servers.for(host);
+      const keeper = new PartnerKeeper({ ...parts, log, uniqsign, serverFor, fenceFor, wake });
+      await keeper.settle(AbortSignal.any([parts.stop, AbortSignal.timeout(parts.roundDeadlineMs)]));
+    }
   } finally {
     await Promise.all([servers.close(), fences.close()]);
   }
+}
+
+/** Who is complete means something, now or since an earlier decision. */
+function hasPartner({ terms, complete }: Board): boolean {
+  return terms.lease !== null && (terms.durability === 'lossless' || complete !== null);
 }
 
 /** One warm connection per host. */
@@ -143,6 +164,7 @@ export class AgentPairs {
       } else if (keeping.keeper?.keeper.mayForget === true) {
         this.#parts.memory.forget(uniqsign);
       }
+      if (hasPartner(board)) this.#keepPartner(keeping, uniqsign);
     }
     for (const [uniqsign, keeping] of this.#keeping) {
       if (nowMs - keeping.lastSeenMs > FORGET_AFTER_MS) await this.#letGo(uniqsign, keeping);
@@ -152,11 +174,15 @@ export class AgentPairs {
   /** Passes a wake-up on. False when it names a pair that is not known yet, or may have got a safety, so that the caller discovers. */
   wake({ uniqsign, kind }: WakeEvent): boolean {
     if (uniqsign === null) {
-      for (const { wake } of this.#keeping.values()) wake.wake();
+      for (const { wake, partner } of this.#keeping.values()) {
+        wake.wake();
+        partner?.wake.wake();
+      }
       return false;
     }
     const keeping = this.#keeping.get(uniqsign);
     keeping?.wake.wake();
+    keeping?.partner?.wake.wake();
     return keeping !== undefined && (keeping.keeper !== null || kind !== 'decided');
   }
 
@@ -207,7 +233,7 @@ export class AgentPairs {
     if (stop.aborted) onStop();
     else stop.addEventListener('abort', onStop, { once: true });
     const ended = this.#life(uniqsign, wake, end.signal).finally(() => stop.removeEventListener('abort', onStop));
-    const keeping = { wake, end, ended, keeper: null, lastSeenMs: clock.monotonic(), keptTold: false };
+    const keeping = { wake, end, ended, keeper: null, partner: null, lastSeenMs: clock.monotonic(), keptTold: false };
     this.#keeping.set(uniqsign, keeping);
     return keeping;
   }
@@ -226,7 +252,7 @@ export class AgentPairs {
       if (stop.aborted) await this.#leave(uniqsign, keeper);
       await keeper.fences.close();
     }
-    await changing;
+    await Promise.all([changing, this.#keeping.get(uniqsign)?.partner?.ended]);
   }
 
   async #leave(uniqsign: string, { keeper, fences }: Keeper): Promise<void> {
@@ -296,6 +322,40 @@ export class AgentPairs {
       log,
     });
     keeping.keeper = { keeper, end, ended, fences };
+  }
+
+  /** Starts the loop that keeps the complete set. */
+  #keepPartner(keeping: Keeping, uniqsign: string): void {
+    if (keeping.partner !== null) return;
+    const { openServer, openFence, quiet = (round) => round } = this.#parts;
+    const log = this.#parts.log.with({ pair: uniqsign });
+    const wake = new Wake();
+    const servers = new Warm((host) => {
+      const server = openServer(host);
+      server.onBroken(() => wake.wake());
+      return server;
+    });
+    const fences = new Warm(openFence);
+    const keeper = new PartnerKeeper({
+      ...this.#parts,
+      log,
+      uniqsign,
+      serverFor: (host) => servers.for(host),
+      fenceFor: (host) => fences.for(host),
+      wake: () => wake.wake(),
+    });
+    const ended = this.#supervise({
+      name: `partner ${uniqsign}`,
+      round: quiet((signal) => keeper.round(signal)),
+      intervalMs: KEEPER_INTERVAL_MS,
+      roundDeadlineMs: KEEPER_DEADLINE_MS,
+      wake,
+      stop: keeping.end.signal,
+      log,
+    }).then(async () => {
+      await Promise.all([servers.close(), fences.close()]);
+    });
+    keeping.partner = { wake, ended };
   }
 
   async #supervise(

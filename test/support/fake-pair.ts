@@ -65,7 +65,7 @@ export class FakeServer implements Server {
     return { kind: 'done', did: step.do };
   }
 
-  onBroken(): void {}
+  onBroken(_listener: () => void): void {}
 
   async close(): Promise<void> {
     this.closed = true;

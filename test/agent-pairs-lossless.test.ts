@@ -1,0 +1,154 @@
+// Which pairs have the third loop, which keeps the complete set, and how it begins and ends: the real loops on a clock that stands still.
+
+import { beforeEach, describe, expect, it } from 'vitest';
+import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.ts';
+import { type Decision, NO_SAFETY, NO_TERMS } from '../src/core/decision.ts';
+import type { Host } from '../src/core/pair.ts';
+import { FakeClock, fakeRandom, settle } from './support/fake-clock.ts';
+import { fakeLog } from './support/fake-log.ts';
+import { FakeServer } from './support/fake-pair.ts';
+import { LosslessPair } from './support/lossless-pair.ts';
+import { MemoryBoard } from './support/memory-store.ts';
+import { A, ALONE, B, SEVEN } from './support/partnership.ts';
+
+const U = '8d9a4b2924dc40baa792d742cb786345';
+
+let clock: FakeClock;
+let board: MemoryBoard;
+let pair: LosslessPair;
+let stop: AbortController;
+let opened: Watched[];
+
+/** A connection of its own to the same server. */
+class Watched extends FakeServer {
+  looks = 0;
+  breaks: () => void = () => {};
+
+  override async probe() {
+    this.looks += 1;
+    return await pair.serverFor(this.host).probe();
+  }
+
+  override onBroken(listener: () => void): void {
+    this.breaks = listener;
+  }
+}
+
+beforeEach(() => {
+  clock = new FakeClock();
+  board = new MemoryBoard(() => clock.wall());
+  pair = new LosslessPair();
+  stop = new AbortController();
+  opened = [];
+});
+
+function parts(): AgentPairsParts {
+  return {
+    store: board.store({ topic: 'mmm' }),
+    openServer: (host: Host) => {
+      const server = new Watched(host, pair.serverFor(host).facts);
+      opened.push(server);
+      return server;
+    },
+    openFence: (host) => pair.fenceFor(host),
+    runHook: async () => ({ succeeded: false, why: 'there is none' }),
+    memory: { pairs: () => [], remember: () => {}, forget: () => {} },
+    clock,
+    random: fakeRandom(),
+    log: fakeLog(),
+    mailer: { send: () => {} },
+    name: 'db1',
+    connectTimeoutMs: 1_000,
+    tryOnFailure: 1,
+    intervalMs: 1_000,
+    roundDeadlineMs: 60_000,
+    stop: stop.signal,
+  };
+}
+
+async function decided(durability: Decision['terms']['durability']): Promise<void> {
+  const decision: Decision = {
+    roles: { active: A, passive: B },
+    epoch: SEVEN,
+    reasons: [],
+    atMs: clock.wall(),
+    terms: { ...NO_TERMS, lease: 'endless', durability },
+    unfenced: true,
+  };
+  await board.store({ topic: 'mmm' }).commitRoles(U, decision, null, { ...NO_SAFETY, durability });
+}
+
+const setOnBoard = async () => (await board.store({ topic: 'mmm' }).board(U)).complete;
+
+describe('the loop that keeps the complete set', () => {
+  it('is not there for a pair that never was lossless', async () => {
+    await decided('async');
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await clock.advance(3_000);
+    expect(opened).toHaveLength(2);
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+  });
+
+  it('is there for one that is, on connections of its own, which end with the agent', async () => {
+    await decided('lossless');
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await pairs.discover();
+    await clock.advance(3_000);
+    expect(opened.map(({ host }) => host).sort()).toEqual([A, A, B, B]);
+    expect((await setOnBoard())?.hosts).toHaveLength(2);
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+    expect(opened.every(({ closed }) => closed)).toBe(true);
+  });
+
+  it('is there for one that was, until nobody waits any more', async () => {
+    await decided('async');
+    await board.store({ topic: 'mmm' }).putComplete(U, SEVEN, null, ALONE);
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await clock.advance(2_000);
+    expect(pair.a.facts.semiSync?.source).toBe(false);
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+  });
+
+  it('is woken by the board, and at once when one of its connections breaks', async () => {
+    await decided('lossless');
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await clock.advance(3_300);
+    const looks = () => opened.reduce((sum, server) => sum + server.looks, 0);
+    const before = looks();
+    for (const server of opened) server.breaks();
+    await settle();
+    await settle();
+    // Both loops look at both hosts.
+    expect(looks()).toBe(before + 4);
+    pairs.wake({ kind: 'decided', uniqsign: U });
+    await clock.advance(0);
+    expect(looks()).toBe(before + 8);
+    pairs.wake({ kind: 'reconnected', uniqsign: null });
+    await clock.advance(0);
+    expect(looks()).toBe(before + 12);
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+  });
+
+  it('does for a single command what clients wait for', async () => {
+    await decided('lossless');
+    pair.waits();
+    pair.b.down = { kind: 'refused', code: 'ECONNREFUSED', message: 'nobody listens' };
+    const once = agentOnce(parts());
+    await clock.advance(10_000);
+    await once;
+    expect(pair.a.facts.semiSync).toMatchObject({ source: false, waiting: 0 });
+    expect((await setOnBoard())?.hosts).toMatchObject([{ host: A }]);
+  });
+});
