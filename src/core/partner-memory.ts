@@ -98,7 +98,7 @@ export function placeOf({ binlog, gtid }: Facts): Place {
 }
 
 /** The active waits for one acknowledgement, and it is the passive that gives it: a third replica must not be taken for it [F7]. */
-export function isPaired(source: SemiSync | null, { semiSync }: Facts): boolean {
+function isPaired(source: SemiSync | null, { semiSync }: Facts): boolean {
   return source?.clients === 1 && semiSync?.replicaOn === true;
 }
 

@@ -21,7 +21,7 @@ export const WALL_MS = 1_700_000_000_000;
 /** Some time after the process began. */
 export const NOW_MS = 500_000;
 
-export function aRow(changes: Partial<HostRow> = {}): HostRow {
+function aRow(changes: Partial<HostRow> = {}): HostRow {
   return {
     schemaVersion: SCHEMA_VERSION,
     epoch: SEVEN,
@@ -37,7 +37,7 @@ export function aRow(changes: Partial<HostRow> = {}): HostRow {
   };
 }
 
-export const SOURCE: SemiSync = {
+const SOURCE: SemiSync = {
   source: true,
   clients: 1,
   waiting: 0,
