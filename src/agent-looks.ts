@@ -23,16 +23,22 @@ export interface AgentLooksParts {
   readonly wake: () => void;
 }
 
+/** So long an I/O thread may take, on a busy machine, to notice that its source died. */
+const NOTICES_MS = 1_000;
+
 export class AgentLooks {
   /** Hosts that started anew while this agent watched, and whose replication has not run since. */
   readonly restarted = new Set<Host>();
   /** Whose I/O thread this agent stopped and has not seen running since: the board that says so may be emptied. */
   readonly ioStoppedHere = new Set<Host>();
+  /** Those that refuse this agent while the other one's I/O thread goes on hearing them: a firewall, and no death, until they answer [F19]. */
+  readonly rejecting = new Set<Host>();
   /** The servers' rows are wanted, too, also where none was when the connection was opened. */
   wantRow = false;
   readonly #parts: AgentLooksParts;
   readonly #boots = new Map<Host, string>();
   readonly #known = new Map<Host, Look>();
+  readonly #refusedSinceMs = new Map<Host, number>();
   readonly #under = new Map<Host, Promise<Look>>();
 
   constructor(parts: AgentLooksParts) {
@@ -61,12 +67,26 @@ export class AgentLooks {
 
   async #probe(host: Host): Promise<Look> {
     const { serverFor, clock, wake } = this.#parts;
+    const beganMs = clock.monotonic();
     const evidence = await serverFor(host).probe({ row: this.wantRow });
     if (evidence.kind === 'answered') this.#learn(host, evidence.facts);
     const seen = { host, evidence, atMs: clock.monotonic() };
     if (this.#known.get(host)?.evidence.kind === 'silent' && evidence.kind !== 'silent') wake();
     this.#known.set(host, seen);
+    this.#noteRefusal(seen, beganMs);
     return seen;
+  }
+
+  /** The I/O thread of a host whose source died knows at once; one whose source is merely cut off, only after its own time-out. */
+  #noteRefusal({ host, evidence, atMs }: Look, beganMs: number): void {
+    if (evidence.kind === 'refused' && !this.#refusedSinceMs.has(host)) this.#refusedSinceMs.set(host, atMs);
+    if (evidence.kind !== 'answered') return;
+    this.#refusedSinceMs.delete(host);
+    this.rejecting.delete(host);
+    if (evidence.facts.replication?.io !== 'Yes') return;
+    for (const [source, sinceMs] of this.#refusedSinceMs) {
+      if (beganMs - sinceMs > NOTICES_MS) this.rejecting.add(source);
+    }
   }
 
   #learn(host: Host, { boot, replication }: Extract<Evidence, { kind: 'answered' }>['facts']): void {

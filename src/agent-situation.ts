@@ -117,6 +117,8 @@ interface Remembered {
   readonly orders: Orders | null;
   readonly restarted: ReadonlySet<Host>;
   readonly ioStoppedHere: ReadonlySet<Host>;
+  /** Those that refuse this agent alone, and live. */
+  readonly rejecting: ReadonlySet<Host>;
   readonly accountsStuck: readonly Host[];
   /** Those that did not take a claim, or their row, just now. */
   readonly claimsStuck: readonly Host[];
@@ -157,7 +159,7 @@ export async function situationOf(
   work: Work,
   active: Evidence,
   passive: Evidence,
-  { orders, restarted, ioStoppedHere, accountsStuck, claimsStuck, rowNumbers }: Remembered,
+  { orders, restarted, ioStoppedHere, rejecting, accountsStuck, claimsStuck, rowNumbers }: Remembered,
 ): Promise<Situation> {
   const { board, policy } = found;
   // The rows know best who wrote last; the board stands in for a host that does not answer.
@@ -201,7 +203,7 @@ export async function situationOf(
         : guardOf(orders, found, work, {
             active,
             passive,
-            passiveBroke: serverFor(roles.passive).connectionBroke,
+            passiveBroke: serverFor(roles.passive).connectionBroke && !rejecting.has(roles.passive),
             passiveStuck: claimsStuck.includes(roles.passive),
             passiveKnew: rowNumbers.get(roles.passive) ?? null,
             lastOpened: byRows ?? board.opened,

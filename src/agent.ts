@@ -119,6 +119,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         orders,
         restarted: looks.restarted,
         ioStoppedHere: looks.ioStoppedHere,
+        rejecting: looks.rejecting,
         accountsStuck: lately(accountsStuckAtMs),
         rowNumbers,
         claimsStuck: [...lately(claimsStuckAtMs), ...lately(installsStuckAtMs)],

@@ -371,6 +371,14 @@ export const MUTANTS = [
     shows: { story: 'a silent host comes back while another agent opens the other one' },
   },
   {
+    name: 'who refuses is dead also when the passive went on hearing it',
+    mend: 'F19',
+    file: 'src/agent-situation.ts',
+    find: 'connectionBroke && !rejecting.has(roles.passive),',
+    replace: 'connectionBroke,',
+    shows: { story: 'a firewall before the active, which freezes later' },
+  },
+  {
     name: 'the EVENT does not close',
     mend: 'lease',
     file: 'src/mysql/schema.ts',

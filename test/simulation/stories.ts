@@ -413,6 +413,24 @@ export const STORIES = {
       await rests();
     },
   },
+  'a firewall before the active, which freezes later': {
+    about: 'F19: who refuses while the passive still hears it did not die then, and is silent from there on',
+    options: { agents: 1 },
+    tell: async ({ world, b, process, until, run, rests }) => {
+      // B is known to come up read only: it was so when it was opened for the first time.
+      await world.switchOver();
+      await until(() => b.takesWrites);
+      await rests();
+      const managers = ['monitor-1', 'agent-1'].map((name) => process(name).name);
+      for (const name of managers) world.network.reject(name, 'B', 1);
+      await run(3);
+      b.freeze();
+      await run(15);
+      for (const name of managers) world.network.reject(name, 'B', -1);
+      b.thaw();
+      await rests();
+    },
+  },
   'both hosts restart, and their my.cnf lets them write': {
     about:
       'L2: the active receives from a host that came up writable what it may lack, also where nobody started its replication',
