@@ -5,6 +5,7 @@ import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.
 import type { AgentConfig } from '../src/core/config.ts';
 import { openServer } from '../src/mysql/connection.ts';
 import { openFence } from '../src/mysql/fence-connection.ts';
+import { openBinlogTool } from '../src/ops/binlog-tool.ts';
 import { runHook } from '../src/ops/hook.ts';
 import { openMailer } from '../src/ops/mail.ts';
 import { openStateFile } from '../src/ops/state-file.ts';
@@ -19,6 +20,8 @@ const INTERVAL_MS = 1_000;
 const DISCOVER_MS = 5_000;
 /** A change of roles with all its waiting; a round that is cut off goes on in the next one. */
 const ROUND_DEADLINE_MS = 60_000;
+/** A change that leaves more behind than this is none that somebody will replay by hand. */
+const SALVAGE = { mostBytes: 256 * 1024 ** 2, mostInFolder: 1024 ** 3 };
 
 export default class Agent extends MmmCommand {
   static override summary = 'Make the servers so: close the passive, drain and open the active.';
@@ -72,6 +75,7 @@ function partsOf(
     openServer: (host) => openServer({ host, access, block, excludeUsers: [] }),
     openFence: (host) => openFence({ host, access }),
     runHook,
+    salvage: openBinlogTool({ access, folder: config.divergenceFolder, ...SALVAGE }),
     connectTimeoutMs: access.connectTimeoutMs,
     tryOnFailure: config.tryOnFailure,
     intervalMs: INTERVAL_MS,

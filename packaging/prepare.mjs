@@ -44,6 +44,7 @@ const PROGRAMS = [
     without: "no server's clock jumps in the tests then",
     onlyFor: '--tests',
   },
+  { names: ['mariadb-binlog'], debian: 'mariadb-client', redHat: 'mariadb', required: true, onlyFor: '--tests' },
   { names: ['perl'], debian: 'perl-base', redHat: 'perl-interpreter', required: true, onlyFor: '--tests' },
 ];
 

@@ -9,6 +9,7 @@ import type { Log } from './core/log.ts';
 import type { Evidence } from './core/observation.ts';
 import type { Host, Roles } from './core/pair.ts';
 import type { Next, Progress } from './core/reconcile.ts';
+import { describeSalvage, type Salvage, salvageOrder } from './core/salvage.ts';
 import type { Applied, Step } from './core/step.ts';
 import type { Clock } from './ops/clock.ts';
 import type { FoundPair, Store } from './store/store.ts';
@@ -86,6 +87,7 @@ export interface AgentTellingParts {
   readonly mailer: Mailer;
   /** This agent's name, as reports show it. */
   readonly name: string;
+  readonly salvage: Salvage;
 }
 
 export class AgentTelling {
@@ -163,19 +165,39 @@ export class AgentTelling {
     { passive }: Roles,
     work: Work,
     rest: LeftBehind,
+    seen: { readonly active: Evidence; readonly passive: Evidence },
   ): Promise<boolean> {
-    const { store, uniqsign, clock, log, mailer } = this.#parts;
+    const { store, uniqsign, clock, log } = this.#parts;
     // The step is tried again, or the role moved on while it stands on the board.
     if (known?.host === passive && known.count === rest.count && known.gtids === rest.gtids) return true;
     const by = epoch === null ? null : { number: epoch.number, id: epoch.id };
-    const divergence: Divergence = { ...rest, host: passive, epoch: by, foundAtMs: clock.wall() };
+    const divergence: Divergence = { ...rest, host: passive, epoch: by, foundAtMs: clock.wall(), saved: null };
     if (!(await store.putDivergence(uniqsign, epoch, divergence))) return false;
     const line = `${describeDivergence(divergence)}; it comes over now that replication runs again, unless a conflict stops it`;
     log.warn(line, { event: 'divergence', host: passive, ...(rest.count === null ? {} : { count: rest.count }) });
     work.done.push(line);
-    // With the mail of the change if that is still to come, else by itself.
-    if (!work.opened || work.mailed !== '') mailer.send('mmm-manager divergence', `${line}\n`);
+    // Beside the round, which has more urgent things to do: which part of the log it is stands fast, whatever is written after it.
+    void this.#save(divergence, seen, line);
     return true;
+  }
+
+  /** Ends in a mail, whatever comes of it. */
+  async #save(divergence: Divergence, seen: { active: Evidence; passive: Evidence }, line: string): Promise<void> {
+    const { store, uniqsign, log, mailer, name, salvage } = this.#parts;
+    const order = salvageOrder(uniqsign, divergence, seen);
+    const saved = typeof order === 'string' ? ({ kind: 'not-saved', why: order } as const) : await salvage(order);
+    const sentence = describeSalvage(name, saved);
+    log[saved.kind === 'saved' ? 'info' : 'warn'](`what only ${divergence.host} holds: ${sentence}`, {
+      event: 'salvage',
+      host: divergence.host,
+    });
+    mailer.send('mmm-manager divergence', `${line}\n${sentence}\n`);
+    try {
+      await store.noteSaved(uniqsign, divergence, sentence);
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error);
+      log.warn(`status will not tell where it is: ${why}`, { event: 'salvage', host: divergence.host });
+    }
   }
 
   async merged({ divergence }: Board, roles: Roles, active: Evidence, passive: Evidence): Promise<void> {

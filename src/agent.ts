@@ -30,6 +30,7 @@ import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
 import { nextStep } from './core/reconcile.ts';
+import type { Salvage } from './core/salvage.ts';
 import type { Applied, Step } from './core/step.ts';
 import { lifeOfNewMember, whyStranger } from './core/stranger.ts';
 import type { Fence } from './mysql/fence.ts';
@@ -73,6 +74,7 @@ export interface AgentParts {
   /** The comparing calls of a host, on a connection of this round's own: renewals go over another one. */
   readonly fenceFor: (host: Host) => Fence;
   readonly runHook: RunHook;
+  readonly salvage: Salvage;
 }
 
 /** Makes the pair's round. */
@@ -167,7 +169,10 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
         }
         if (nowMs - work.overdueToldMs < GIVE_BACK_MS) return {};
       }
-      if (next.leftBehind !== undefined && !(await telling.divergence(found.board, roles, work, next.leftBehind))) {
+      if (
+        next.leftBehind !== undefined &&
+        !(await telling.divergence(found.board, roles, work, next.leftBehind, evidenceOf(active, passive)))
+      ) {
         return { nextMs: 0 };
       }
       // Noted before it is done: whoever comes after a crash must not take the other one for the writer.
@@ -364,6 +369,10 @@ function isForNow(applied: Applied): boolean {
 
 function rowOf(evidence: Evidence): HostRow | null {
   return evidence.kind === 'answered' ? evidence.facts.row : null;
+}
+
+function evidenceOf(active: Look, passive: Look): { readonly active: Evidence; readonly passive: Evidence } {
+  return { active: active.evidence, passive: passive.evidence };
 }
 
 function isRefused(applied: Applied): boolean {

@@ -3,6 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { makeAgentRound } from '../src/agent.ts';
 import { MmmError } from '../src/core/errors.ts';
+import type { Salvage, Salvaged, SalvageOrder } from '../src/core/salvage.ts';
 import { pairStatus, statusText } from '../src/status.ts';
 import { PRIMARY, SECONDARY } from './support/build.ts';
 import { aWorld, writable } from './support/rounds.ts';
@@ -41,7 +42,7 @@ describe('what stayed on the old active', () => {
       subject: 'mmm-manager divergence',
       body: expect.stringContaining(HELD),
     });
-    expect((await world.shown()).split('\n')).toContain(`  divergence: ${HELD}`);
+    expect((await world.shown()).split('\n')).toContain(`  divergence: ${HELD}; NOT SAVED: there is no tool`);
     // Another agent, and the same one again, find nothing new.
     await makeAgentRound({ ...world.agentParts, name: 'agent-2' })(new AbortController().signal);
     await world.act();
@@ -55,6 +56,40 @@ describe('what stayed on the old active', () => {
     expect(await world.shown()).not.toContain('divergence');
     expect(world.log.lines.at(-1)).toBe(`info ${SECONDARY} holds by now what had stayed on ${PRIMARY}`);
     expect(a.did).toEqual([]);
+  });
+
+  it('is saved beside the round, from where receiving it ended, and its place is mailed and shown', async () => {
+    const world = await returned('1-1-537');
+    const orders: SalvageOrder[] = [];
+    let end: (saved: Salvaged) => void = () => {};
+    const salvage: Salvage = (order) => {
+      orders.push(order);
+      return new Promise((resolve) => {
+        end = resolve;
+      });
+    };
+    const round = makeAgentRound({ ...world.agentParts, salvage });
+    const mailed = world.mails.length;
+    await round(new AbortController().signal);
+    // A tool that takes its time holds nothing up.
+    expect(world.b.did).toContain('start-io');
+    expect(orders).toEqual([
+      expect.objectContaining({ host: PRIMARY, flavour: 'mariadb', files: ['bin.000001', 'bin.000002'], toPos: 900 }),
+    ]);
+    expect(world.mails.slice(mailed)).not.toContainEqual(
+      expect.objectContaining({ subject: 'mmm-manager divergence' }),
+    );
+    end({ kind: 'saved', path: '/srv/divergence/x.sql', bytes: 2_048, cut: false });
+    await world.clock.advance(1);
+    const where = 'saved as statements in /srv/divergence/x.sql on agent-1 (2 KiB)';
+    expect(world.mails.at(-1)).toMatchObject({
+      subject: 'mmm-manager divergence',
+      body: expect.stringMatching(new RegExp(`${HELD}.*\n.*/srv/divergence/x\\.sql`)),
+    });
+    expect((await world.shown()).split('\n')).toContain(`  divergence: ${HELD}; ${where}`);
+    // Told once more only by who finds something new.
+    await round(new AbortController().signal);
+    expect(orders).toHaveLength(1);
   });
 
   it('keeps replication from that host stopped while the board cannot take it', async () => {

@@ -83,6 +83,7 @@ function anAgent(over: Partial<AgentPairsParts> & { memory?: ReturnType<typeof a
       return (host === PRIMARY ? a : b).fence();
     },
     runHook: async () => ({ succeeded: false, why: 'there is none' }),
+    salvage: async () => ({ kind: 'not-saved', why: 'there is no tool' }),
     clock,
     random: fakeRandom(),
     log,

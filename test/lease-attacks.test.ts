@@ -122,6 +122,7 @@ function aWorld() {
     wake: () => {},
     fenceFor: (host) => fences.get(host) ?? of(host).fence(),
     runHook: async () => ({ succeeded: false, why: 'there is none' }),
+    salvage: async () => ({ kind: 'not-saved', why: 'there is no tool' }),
   };
   const agent = makeAgentRound(parts);
   let last: Epoch | null = null;

@@ -87,6 +87,8 @@ export interface AgentConfig {
   readonly mail: MailConfig | null;
   /** Where it keeps core/agent-memory.ts. */
   readonly stateFile: string;
+  /** What stayed on an old active is saved there. */
+  readonly divergenceFolder: string;
   readonly redis: RedisConfig;
   readonly logfile: string | null;
 }
@@ -175,6 +177,7 @@ export function readAgentConfig(file: ParsedIni, flagRedis?: Host): Result<Agent
     tryOnFailure: mysql.all.try_on_failure,
     mail: mysql.all.send_mail === 1 ? mailOf(mysql.all) : null,
     stateFile: mysql.all.state_file,
+    divergenceFolder: mysql.all.divergence_folder,
     redis,
     logfile: log.all.logfile,
   });

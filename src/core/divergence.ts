@@ -25,6 +25,8 @@ export interface Divergence extends LeftBehind {
   readonly epoch: EpochName | null;
   /** Unix milliseconds. */
   readonly foundAtMs: number;
+  /** Where it was saved, or why not, in words; null: not yet, or nobody tried. */
+  readonly saved: string | null;
 }
 
 /** Long enough for dozens of runs, short enough for a mail and a line of status. */
@@ -56,13 +58,14 @@ export function isMerged(divergence: Divergence, roles: Roles, active: Evidence,
 }
 
 /** One sentence for log, status and mail. */
-export function describeDivergence({ host, count, gtids, cut, epoch }: Divergence): string {
+export function describeDivergence({ host, count, gtids, cut, epoch, saved }: Divergence): string {
   const since = epoch === null ? '' : ` since decision ${epoch.number}`;
+  const where = saved === null ? '' : `; ${saved}`;
   if (count === null) {
-    return `${host} may hold transactions that the active never saw${since}: without GTIDs on both hosts nobody can count them`;
+    return `${host} may hold transactions that the active never saw${since}: without GTIDs on both hosts nobody can count them${where}`;
   }
   const which = `${gtids}${cut ? ' and more' : ''}`;
-  return `${host} holds ${count === 1 ? '1 transaction' : `${count} transactions`} that the active never saw${since}: ${which}`;
+  return `${host} holds ${count === 1 ? '1 transaction' : `${count} transactions`} that the active never saw${since}: ${which}${where}`;
 }
 
 function bothSets(active: Facts, passive: Facts): { active: GtidSet; passive: GtidSet } | null {

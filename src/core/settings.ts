@@ -196,6 +196,12 @@ export const MYSQL = {
     'Where the agent remembers the pairs whose leases it renews, for a restart while Redis is away. Agents with one topic on one machine may share it.',
     '/var/lib/mmm-manager/agent-state.json',
   ),
+  divergence_folder: defaulted(
+    absolutePath,
+    '/var/lib/mmm-manager/divergence',
+    'Where the agent saves, as statements, what stayed on a host that lost its role and never reached the other one. It needs mariadb-binlog or mysqlbinlog on this machine. At most 1 GiB; nothing in it is ever deleted by mmm.',
+    '/var/lib/mmm-manager/divergence',
+  ),
 } satisfies Table;
 
 /** `[redis]` of both files. */

@@ -56,8 +56,12 @@ export async function writeConfigurationFiles(options: ConfigurationOptions): Pr
   await writeFile(files.manager, section(tag, pair) + section('redis', redisSection), mode);
   await writeFile(
     files.agent,
-    section('mysql', { ...access, state_file: join(dir, 'agent-state.json'), ...options.mysql }) +
-      section('redis', redisSection),
+    section('mysql', {
+      ...access,
+      state_file: join(dir, 'agent-state.json'),
+      divergence_folder: join(dir, 'divergence'),
+      ...options.mysql,
+    }) + section('redis', redisSection),
     mode,
   );
   return files;

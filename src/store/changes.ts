@@ -18,6 +18,7 @@ import {
   encodePolicy,
   encodeReport,
   encodeRoles,
+  encodeSaved,
 } from './wire-decisions.ts';
 import type { Fields } from './wire-fields.ts';
 import { encodeLife, encodeUnfenced } from './wire-guard.ts';
@@ -145,6 +146,12 @@ export function changesOf(topic: string, uniqsign: string) {
 
     divergence: (epoch: EpochGuard | null, divergence: Divergence): Change =>
       quietly(at(epoch), hash(keys.divergence, encodeDivergence(divergence))),
+
+    divergenceSaved: (divergence: Divergence, saved: string): Change =>
+      quietly(
+        [{ key: keys.divergence, fields: encodeDivergenceGuard(divergence) }],
+        hash(keys.divergence, encodeSaved(saved)),
+      ),
 
     divergenceEnd: (divergence: Divergence): Change =>
       quietly([{ key: keys.divergence, fields: encodeDivergenceGuard(divergence) }], absent(keys.divergence)),

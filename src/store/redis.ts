@@ -233,6 +233,10 @@ class RedisStore implements Store {
     return this.#transact(this.#changes(uniqsign).divergence(epoch, divergence));
   }
 
+  async noteSaved(uniqsign: string, divergence: Divergence, saved: string): Promise<boolean> {
+    return this.#transact(this.#changes(uniqsign).divergenceSaved(divergence, saved));
+  }
+
   async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
     return this.#transact(this.#changes(uniqsign).divergenceEnd(divergence));
   }

@@ -109,6 +109,8 @@ export interface Store {
   ): Promise<Left>;
   /** agent: what stayed on the old active. False: the board's epoch is another one by now. */
   putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence): Promise<boolean>;
+  /** agent: where it was saved, or why not. False: another one is on the board by now, or none. */
+  noteSaved(uniqsign: string, divergence: Divergence, saved: string): Promise<boolean>;
   /** agent: the active holds it. False: another one is on the board by now, or none. */
   endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean>;
   /** agent: which hosts' I/O threads we stopped for a drain, so that they are ours to start again. */

@@ -213,7 +213,7 @@ export function decodeReport(fields: Fields): Decoded<Report> {
 
 /** Every field each time, as above. */
 export function encodeDivergence(divergence: Divergence): Fields {
-  const { host: heldBy, count, gtids, cut, end, epoch, foundAtMs } = divergence;
+  const { host: heldBy, count, gtids, cut, end, epoch, foundAtMs, saved } = divergence;
   return new Map([
     ...encodeDivergenceGuard(divergence),
     ['host', heldBy],
@@ -225,7 +225,13 @@ export function encodeDivergence(divergence: Divergence): Fields {
     ['epoch_number', epoch === null ? '' : String(epoch.number)],
     ['epoch_id', epoch?.id ?? ''],
     ['at_ms', String(Math.floor(foundAtMs))],
+    ...encodeSaved(saved ?? ''),
   ]);
+}
+
+/** Known later than the rest. */
+export function encodeSaved(saved: string): Fields {
+  return new Map([['saved', saved]]);
 }
 
 /** The fields that tell one from the next: what is merged is not what was found since. */
@@ -245,6 +251,7 @@ export function decodeDivergence(fields: Fields): Decoded<Divergence> {
     end: fields.get('end_file') ? { file: text(fields, 'end_file'), pos: integer(fields, 'end_pos', 0) } : null,
     epoch: fields.get('epoch_id') ? { number: integer(fields, 'epoch_number', 1), id: text(fields, 'epoch_id') } : null,
     foundAtMs: dated(fields, 'at_ms', 1000),
+    saved: fields.get('saved') || null,
   }));
 }
 

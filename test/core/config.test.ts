@@ -115,6 +115,7 @@ describe('the sample files that people start from', () => {
           receivers: ['arstercz@gmail.com'],
         },
         stateFile: '/var/lib/mmm-manager/agent-state.json',
+        divergenceFolder: '/var/lib/mmm-manager/divergence',
         redis: { host: '10.0.21.17:6379', password: 'xxxxx', topic: 'mmm-switch-channel' },
         logfile: '/var/log/mmm-manager/mmm-agent.log',
       },

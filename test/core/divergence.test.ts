@@ -23,6 +23,7 @@ function divergence(over: Partial<Divergence> = {}): Divergence {
     end: { file: 'bin.000002', pos: 900 },
     epoch: { number: 7, id: 'x' },
     foundAtMs: 0,
+    saved: null,
     ...over,
   };
 }

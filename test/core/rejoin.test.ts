@@ -134,6 +134,7 @@ describe('what else stands against it', () => {
       end: null,
       epoch: { number: 7, id: 'e7' },
       foundAtMs: 0,
+      saved: null,
     };
     expect(told({ board: { divergence } }).against).toEqual([
       `${B} holds 3 transactions that the active never saw since decision 7: 0-2-10`,

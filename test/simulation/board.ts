@@ -203,6 +203,9 @@ export class SimStore implements Store {
   putDivergence(uniqsign: string, epoch: Epoch | null, divergence: Divergence) {
     return this.#call(() => this.#inner.putDivergence(uniqsign, epoch, divergence));
   }
+  noteSaved(uniqsign: string, divergence: Divergence, saved: string) {
+    return this.#call(() => this.#inner.noteSaved(uniqsign, divergence, saved));
+  }
   endDivergence(uniqsign: string, divergence: Divergence) {
     return this.#call(() => this.#inner.endDivergence(uniqsign, divergence));
   }

@@ -138,6 +138,8 @@ async function runAgent(parts: DaemonParts): Promise<void> {
     openFence: parts.openFence,
     memory: parts.memory,
     runHook: parts.runHook,
+    // No server of the simulation has files.
+    salvage: async () => ({ kind: 'not-saved', why: 'a simulated server has no files' }),
     quiet,
   });
   const wake = new Wake();

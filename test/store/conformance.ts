@@ -327,7 +327,22 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
         end: { file: 'binlog.000002', pos: 900 },
         epoch: { number: 1, id: 'id1' },
         foundAtMs: NOW_MS,
+        saved: null,
       };
+
+      test('is said to be saved as long as it is the one on the board', async () => {
+        await store.commitRoles(U, decision(1), null, STRICT);
+        await store.putDivergence(U, decision(1).epoch, found);
+        expect(await store.noteSaved(U, found, 'saved in a file')).toBe(true);
+        expect((await store.board(U)).divergence).toEqual({ ...found, saved: 'saved in a file' });
+        expect(await store.noteSaved(U, { ...found, foundAtMs: NOW_MS - 1 }, 'of an older one')).toBe(false);
+        expect((await store.board(U)).divergence?.saved).toBe('saved in a file');
+        await store.putDivergence(U, decision(1).epoch, { ...found, foundAtMs: NOW_MS + 1 });
+        expect((await store.board(U)).divergence?.saved).toBeNull();
+        await store.endDivergence(U, { ...found, foundAtMs: NOW_MS + 1 });
+        expect(await store.noteSaved(U, found, 'saved in a file')).toBe(false);
+        expect((await store.board(U)).divergence).toBeNull();
+      });
 
       test('stands on the board through later decisions, until it is merged', async () => {
         await store.commitRoles(U, decision(1), null, STRICT);

@@ -65,6 +65,7 @@ const DIVERGENCE: Divergence = {
   end: { file: 'binlog.000002', pos: 900 },
   epoch: { number: 7, id: EPOCH.id },
   foundAtMs: AT_MS,
+  saved: 'saved in a file',
 };
 
 describe('the bytes in Redis', () => {
@@ -152,8 +153,9 @@ describe('the bytes in Redis', () => {
       epoch_number: '7',
       epoch_id: '747dda0fc5754935bd33f370d1bf23a6',
       at_ms: '1547610844123',
+      saved: 'saved in a file',
     });
-    const unknown = encodeDivergence({ ...DIVERGENCE, count: null, gtids: '', end: null, epoch: null });
+    const unknown = encodeDivergence({ ...DIVERGENCE, saved: null, count: null, gtids: '', end: null, epoch: null });
     expect(Object.fromEntries(unknown)).toMatchObject({ count: 'unknown', end_file: '', end_pos: '', epoch_id: '' });
   });
 });

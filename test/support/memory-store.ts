@@ -293,6 +293,10 @@ class MemoryStore implements Store {
     return this.#board.transact(this.#changes(uniqsign).divergence(epoch, divergence));
   }
 
+  async noteSaved(uniqsign: string, divergence: Divergence, saved: string): Promise<boolean> {
+    return this.#board.transact(this.#changes(uniqsign).divergenceSaved(divergence, saved));
+  }
+
   async endDivergence(uniqsign: string, divergence: Divergence): Promise<boolean> {
     return this.#board.transact(this.#changes(uniqsign).divergenceEnd(divergence));
   }
