@@ -52,6 +52,7 @@ function parts(): AgentPairsParts {
     },
     openFence: (host) => pair.fenceFor(host),
     runHook: async () => ({ succeeded: false, why: 'there is none' }),
+    salvage: async () => ({ kind: 'not-saved', why: 'there is no tool' }),
     memory: { pairs: () => [], remember: () => {}, forget: () => {} },
     clock,
     random: fakeRandom(),

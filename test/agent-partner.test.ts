@@ -326,6 +326,7 @@ describe('a join', () => {
       gtids: '0-2-9',
       cut: false,
       end: null,
+      saved: null,
     };
     expect(await store.putDivergence(U, SEVEN, divergence)).toBe(true);
     expect((await store.board(U)).divergence).toMatchObject({ host: B });
