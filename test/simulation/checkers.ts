@@ -4,8 +4,10 @@
 import type { Call } from '../../src/core/call.ts';
 import { FRESH_MS } from '../../src/core/death.ts';
 import type { Board } from '../../src/core/decision.ts';
+import type { Host } from '../../src/core/pair.ts';
 import type { Step } from '../../src/core/step.ts';
 import { REDIS } from './board.ts';
+import { CONNECT_TIMEOUT_MS } from './daemons.ts';
 import type { SimHost, Write } from './host.ts';
 import { LeaseCheckers } from './lease-checkers.ts';
 import { LosslessCheckers } from './lossless-checkers.ts';
@@ -77,6 +79,8 @@ export class Checkers implements Watcher {
   readonly #openBegan = new Map<SimHost, { atMs: number; wallJumpMs: number }>();
   readonly #seenSinceMs = new Map<SimHost, number>();
   #twoWritersSinceMs: number | null = null;
+  /** Of whom it was last told what he holds alone, and when that first stood on the board. */
+  #told: { readonly host: Host; readonly foundAtMs: number; readonly atMs: number } | null = null;
   #staleOpenMs = Number.NEGATIVE_INFINITY;
   #lastOpened: SimHost;
   #lastOpenedMs = 0;
@@ -99,6 +103,7 @@ export class Checkers implements Watcher {
 
   changed(): void {
     this.#noteBoard();
+    this.#noteTold();
     this.#noteWriter();
     for (const host of this.#world.hosts) {
       if (!this.#isSeen(host)) this.#seenSinceMs.delete(host);
@@ -173,6 +178,10 @@ export class Checkers implements Watcher {
     if (!host.takesWrites || this.#lastOpened !== host || this.#world.options.style.sharedDomain) return;
     const behind = this.#acknowledged.filter((write) => other.holds(write) && !host.holds(write)).length;
     if (behind === 0 || this.#world.wholeBoard().divergence !== null) return;
+    // It was told under this very opening (log and mail), and then the board was lost.
+    const told = this.#told;
+    const { restoredMs } = this.#world.redis;
+    if (told !== null && told.host === other.host && told.atMs >= this.#lastOpenedMs && restoredMs >= told.atMs) return;
     this.#violated('S2', `${behind} acknowledged writes flow from ${other.name} to ${host.name}, and nobody was told`);
   }
 
@@ -334,6 +343,14 @@ export class Checkers implements Watcher {
     this.#world.tell('board', `epoch ${board.epoch?.number ?? 'none'}: ${active} is to be the active`);
   }
 
+  #noteTold(): void {
+    const divergence = this.#world.divergence();
+    if (divergence === null) return;
+    const { host, foundAtMs } = divergence;
+    if (this.#told?.host === host && this.#told.foundAtMs === foundAtMs) return;
+    this.#told = { host, foundAtMs, atMs: this.#nowMs };
+  }
+
   /** Who took writes last, opened by an agent or found open: it holds what was acknowledged, and may go on after a restart. */
   #noteWriter(): void {
     const [writer, second] = this.#world.hosts.filter(({ takesWrites }) => takesWrites);
@@ -409,13 +426,12 @@ export class Checkers implements Watcher {
     const other = this.#world.other(host);
     if (!redis.up || this.#boards.at(-1)?.roles == null || host.isLocked) return false;
     if ([host, other].some(({ state, saturated }) => state !== 'up' || saturated > 0)) return false;
+    // Over a link that takes longer than its time-out an agent reaches nobody, or now and then.
+    const reaches = (name: string, to: string) =>
+      network.talks(name, to) && !network.isRejected(name, to) && network.lagMs(name, to) < CONNECT_TIMEOUT_MS;
     return this.#world
       .processesOf('agent')
-      .some(
-        ({ name, state }) =>
-          state === 'up' &&
-          [REDIS, host.name, other.name].every((to) => network.talks(name, to) && !network.isRejected(name, to)),
-      );
+      .some(({ name, state }) => state === 'up' && [REDIS, host.name, other.name].every((to) => reaches(name, to)));
   }
 
   /** From now on nothing touches this active (null: it may be touched again). */

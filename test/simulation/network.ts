@@ -57,6 +57,12 @@ export class Network {
   lag(from: string, to: string, ms: number): void {
     if (ms === 0) this.#lags.delete(key(from, to));
     else this.#lags.set(key(from, to), ms);
+    this.onChange();
+  }
+
+  /** How much longer a question there, with its answer, may take. */
+  lagMs(one: string, other: string): number {
+    return (this.#lags.get(key(one, other)) ?? 0) + (this.#lags.get(key(other, one)) ?? 0);
   }
 
   send(from: string, to: string, act: () => void): void {

@@ -11,7 +11,7 @@ import type { Step } from '../../src/core/step.ts';
 import { lifeOfNewMember } from '../../src/core/stranger.ts';
 import type { Store } from '../../src/store/store.ts';
 import { boardOf } from '../../src/store/wire.ts';
-import { decodeEpoch, decodeRoles } from '../../src/store/wire-decisions.ts';
+import { decodeDivergence, decodeEpoch, decodeRoles } from '../../src/store/wire-decisions.ts';
 import { decodeUnfenced } from '../../src/store/wire-guard.ts';
 import { keysOf } from '../../src/store/wire-keys.ts';
 import { aPair } from '../support/build.ts';
@@ -180,6 +180,12 @@ export class World {
     const keys = keysOf(this.pair.uniqsign);
     const unfenced = decodeUnfenced(this.redis.memory.text(keys.unfenced)).value;
     return { unfenced, epoch: unfenced === false ? this.board().epoch : null };
+  }
+
+  /** What was told of a host that holds what the active lacks. */
+  divergence(): Board['divergence'] {
+    const fields = this.redis.memory.fields(keysOf(this.pair.uniqsign).divergence);
+    return fields.size === 0 ? null : decodeDivergence(fields).value;
   }
 
   /** All of it, for who looks seldom. */
