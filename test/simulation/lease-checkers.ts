@@ -24,6 +24,8 @@ export class LeaseCheckers {
   readonly #known = new Map<string, Epoch>();
   /** What each number stood for when a host was opened under it. */
   readonly #openedUnder = new Map<number, Epoch>();
+  /** Which servers were there at the last opening. */
+  readonly #openedBeside = new Map<string, string>();
   readonly #lastOpened = new Map<SimHost, Epoch>();
   /** Who was opened after whom, by whatever number. */
   readonly #turns = new Map<SimHost, number>();
@@ -144,8 +146,10 @@ export class LeaseCheckers {
     // A server that was replaced has a blank row; where the board forgot as well nobody can tell how far the numbers had come.
     // So it is where the board forgot what it knew of the only server that is out of reach.
     const { restoredMs } = this.#world.redis;
+    // And where both servers were replaced since: an agent had decided without the board, so that their rows alone knew.
     const isForgotten =
       (restoredMs > 0 && this.#world.hosts.some(({ isOriginal }) => !isOriginal)) ||
+      this.#world.hosts.every(({ name, uuid }) => this.#openedBeside.get(name) !== uuid) ||
       (restoredMs > (this.#openedMs.get(other) ?? 0) && other.state !== 'up');
     if (beside !== undefined && isOlder(epoch, beside) && !isForgotten) {
       this.#violated('S3', `${host.name} is opened by decision ${name(epoch)}, after ${other.name} by ${name(beside)}`);
@@ -160,6 +164,7 @@ export class LeaseCheckers {
   #noteOpening(epoch: Epoch, host: SimHost): void {
     const other = this.#world.other(host);
     this.#openedUnder.set(epoch.number, epoch);
+    for (const { name, uuid } of this.#world.hosts) this.#openedBeside.set(name, uuid);
     if (!isSame(this.#lastOpened.get(host), epoch))
       this.#turns.set(host, Math.max(this.#turnOf(host), this.#turnOf(other)) + 1);
     this.#lastOpened.set(host, epoch);
