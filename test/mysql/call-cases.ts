@@ -369,12 +369,16 @@ function everyCall(at: Epoch, row: HostRow): readonly Call[] {
     { do: 'close', epoch: at, killClients: true, withinMs: 500 },
     opening(row, at),
     opening(row, at, { lease: 'endless' }),
+    opening(row, at, { lossless: true }),
     { do: 'renew', epoch: at, baseMs: row.nowMs, leaseMs: LEASE_MS },
     { do: 'start-sql', epoch: at, fromStandstill: true },
     { do: 'start-io', epoch: at, fromStandstill: true },
     { do: 'start-replication', epoch: at, fromStandstill: true },
     { do: 'stop-io', epoch: at },
     { do: 'kill', epoch: at },
+    { do: 'sync', epoch: at, generation: 9, on: true },
+    { do: 'source-off', epoch: at },
+    { do: 'acknowledge', epoch: at, on: true },
   ];
 }
 

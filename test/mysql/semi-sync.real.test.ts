@@ -5,12 +5,11 @@ import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Called } from '../../src/core/call.ts';
 import type { Facts, SemiSync } from '../../src/core/observation.ts';
-import { openServer } from '../../src/mysql/connection.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import type { Server } from '../../src/mysql/server.ts';
 import { ADMIN, MMM } from '../../src/sandbox/accounts.ts';
 import type { Mysqld } from '../../src/sandbox/mysqld.ts';
-import { armed, done, epoch, fenceFor, hostOf, opened, opening, rowOf } from '../support/fence.ts';
+import { armed, done, epoch, fenceFor, opened, opening, rowOf, serverFor } from '../support/fence.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
 import { until } from '../support/until.ts';
 
@@ -69,11 +68,10 @@ afterEach(async () => {
 async function hostOn(mysqld: Mysqld): Promise<Host> {
   const quiet = await createConnection({ host: '127.0.0.1', port: mysqld.port, ...ADMIN });
   await quiet.query('SET SESSION sql_log_bin = 0');
-  const access = { ...MMM, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
   return {
     mysqld,
     fence: fenceFor(mysqld),
-    server: openServer({ host: hostOf(mysqld), access, block: null, excludeUsers: [] }),
+    server: serverFor(mysqld),
     admin: (sql) => pair.admin(mysqld, sql),
     quiet,
   };

@@ -2,7 +2,8 @@
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Fence } from '../../src/mysql/fence.ts';
-import { type CallBench, callCases } from '../mysql/call-cases.ts';
+import { callCases } from '../mysql/call-cases.ts';
+import { noSemiSyncCases, type SemiSyncBench, semiSyncCases } from '../mysql/semi-sync-cases.ts';
 import { done, epoch, LEASE_MS, opened, opening, rowOf } from '../support/calls.ts';
 import { twoHosts } from './bench.ts';
 import { SimFence } from './fence.ts';
@@ -11,7 +12,7 @@ import type { ReplicationStyle } from './replica.ts';
 
 /** Two servers, and an agent that does what the test says. */
 function aBench(style: Partial<ReplicationStyle> = {}) {
-  const { a, b, chance, timeline, network, wallMs, run } = twoHosts(style);
+  const { a, b, chance, timeline, network, wallMs, run, told } = twoHosts(style);
   const lives: Life[] = [];
   const main = (life: Life) => {
     lives.push(life);
@@ -47,7 +48,8 @@ function aBench(style: Partial<ReplicationStyle> = {}) {
     };
   }
   const one = fence();
-  const bench: CallBench = {
+  let writes = 0;
+  const bench: SemiSyncBench = {
     fence: one,
     other: fence(),
     async blank() {
@@ -84,6 +86,16 @@ function aBench(style: Partial<ReplicationStyle> = {}) {
     async connect() {
       a.dial('client', true, () => {});
     },
+    async semiSync() {
+      return a.facts().semiSync;
+    },
+    async commit() {
+      const id = ++writes;
+      const dialled = a.dial('client', true, () => {});
+      if (dialled.kind !== 'connected') throw new Error(dialled.kind);
+      a.commit(id, dialled.connection, () => {});
+      return () => told.includes(`A ${id}`);
+    },
     async sessions() {
       return a.facts().connections;
     },
@@ -118,6 +130,17 @@ beforeEach(() => {
 });
 
 callCases(() => current.bench);
+
+describe.each([
+  ['of MariaDB', { gtid: true }, semiSyncCases],
+  ['of MySQL', { gtid: false }, semiSyncCases],
+  ['that is not there', { noSemiSync: true }, noSemiSyncCases],
+] as const)('semi-synchronous replication %s', (_what, style, cases) => {
+  beforeEach(() => {
+    current = aBench(style);
+  });
+  cases(() => current.bench);
+});
 
 const LONG_MS = 30_000;
 

@@ -4,8 +4,8 @@ import { type Connection, createConnection } from 'mysql2/promise';
 import { REARM_EVENT } from '../../src/mysql/schema.ts';
 import { ADMIN, type Row } from '../../src/sandbox/accounts.ts';
 import type { ServerKind } from '../../src/sandbox/template.ts';
-import type { CallBench } from '../mysql/call-cases.ts';
-import { armed, fenceFor } from './fence.ts';
+import type { SemiSyncBench } from '../mysql/semi-sync-cases.ts';
+import { armed, fenceFor, serverFor } from './fence.ts';
 import { aPair, type TestPair } from './pair.ts';
 import { until } from './until.ts';
 
@@ -13,7 +13,7 @@ const BLANK = `UPDATE mmm.host SET epoch_number = 0, epoch_id = '', epoch_active
   opened_boot = NULL, endless = 0, expires_at_ms = NULL, unfenced = 1, generation = 0`;
 const THREADS = { both: '', io: 'IO_THREAD', sql: 'SQL_THREAD' };
 
-export interface RealCallBench extends CallBench {
+export interface RealCallBench extends SemiSyncBench {
   readonly pair: TestPair;
   /** One statement as root. */
   admin(sql: string): Promise<readonly Row[]>;
@@ -30,11 +30,18 @@ export async function aCallBench(kind: ServerKind): Promise<RealCallBench> {
   const pair = await aPair({ kind });
   const fence = fenceFor(pair.a);
   const other = fenceFor(pair.a);
+  const server = serverFor(pair.a);
   await armed(fence);
   const clients: Connection[] = [];
   let nextId = 0;
 
   const admin = (sql: string) => pair.admin(pair.a, sql);
+
+  async function semiSyncOff(): Promise<void> {
+    if (kind !== 'mariadb') return;
+    await admin('SET GLOBAL rpl_semi_sync_master_enabled = 0');
+    await admin('SET GLOBAL rpl_semi_sync_slave_enabled = 0');
+  }
 
   async function sessions(): Promise<number> {
     return (await admin("SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'app'")).length;
@@ -76,6 +83,7 @@ export async function aCallBench(kind: ServerKind): Promise<RealCallBench> {
     client,
     root,
     async blank() {
+      await semiSyncOff();
       await admin('SET GLOBAL read_only = 1');
       await admin(BLANK);
       await admin(REARM_EVENT);
@@ -122,7 +130,27 @@ export async function aCallBench(kind: ServerKind): Promise<RealCallBench> {
       await pair.a.kill();
       await pair.a.restart();
     },
+    async semiSync() {
+      const evidence = await server.probe({ row: true });
+      if (evidence.kind !== 'answered') throw new Error(JSON.stringify(evidence));
+      return evidence.facts.semiSync;
+    },
+    async commit() {
+      const connection = await client();
+      let isTold = false;
+      const committed = connection.query(`INSERT INTO app.writes (id) VALUES (${++nextId})`);
+      committed.then(
+        () => {
+          isTold = true;
+        },
+        // The test hangs up while it waits.
+        () => undefined,
+      );
+      return () => isTold;
+    },
     async hangUp() {
+      // A commit that waits keeps its session.
+      await semiSyncOff();
       for (const one of clients.splice(0)) one.destroy();
       // MySQL 5.6 keeps one now and then for ever that it was told to kill in the moment in which it did something.
       const left = "SELECT ID AS id FROM information_schema.PROCESSLIST WHERE USER = 'app' AND COMMAND <> 'Killed'";
@@ -131,6 +159,7 @@ export async function aCallBench(kind: ServerKind): Promise<RealCallBench> {
     async close() {
       await fence.close();
       await other.close();
+      await server.close();
       await pair.close();
     },
   };

@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type HostRow, isArmed } from '../../src/core/host-row.ts';
 import { type Host, parseHost } from '../../src/core/pair.ts';
+import { openServer } from '../../src/mysql/connection.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import { openFence } from '../../src/mysql/fence-connection.ts';
+import type { Server } from '../../src/mysql/server.ts';
 import { ask, MMM, type Row } from '../../src/sandbox/accounts.ts';
 import { ownFolder } from '../../src/sandbox/lifetime.ts';
 import { type Mysqld, startMysqld } from '../../src/sandbox/mysqld.ts';
@@ -46,9 +48,14 @@ export async function aFencedServer(kind: ServerKind, extra: readonly string[] =
   };
 }
 
+const ACCESS = { ...MMM, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
+
 export function fenceFor(mysqld: Mysqld): Fence {
-  const access = { ...MMM, database: 'information_schema', charset: 'utf8', connectTimeoutMs: 2_000 };
-  return openFence({ host: hostOf(mysqld), access });
+  return openFence({ host: hostOf(mysqld), access: ACCESS });
+}
+
+export function serverFor(mysqld: Mysqld): Server {
+  return openServer({ host: hostOf(mysqld), access: ACCESS, block: null, excludeUsers: [] });
 }
 
 export function hostOf(mysqld: Pick<Mysqld, 'host'>): Host {
