@@ -3,7 +3,7 @@
 
 import { AgentPairs } from '../../src/agent-pairs.ts';
 import type { AgentMemory } from '../../src/core/agent-memory.ts';
-import type { Policy } from '../../src/core/decision.ts';
+import { isSafetyOn, type Policy } from '../../src/core/decision.ts';
 import { MmmError } from '../../src/core/errors.ts';
 import type { RunHook } from '../../src/core/hook.ts';
 import type { Log, LogFields } from '../../src/core/log.ts';
@@ -77,7 +77,7 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
         tryTimes: TRY_TIMES,
         intervalMs: INTERVAL_MS,
         connectTimeoutMs: CONNECT_TIMEOUT_MS,
-        wantRow: parts.policy.fencing === 'lease',
+        wantRow: isSafetyOn(parts.policy),
         primary: open(pair.primary),
         secondary: open(pair.secondary),
         store,
