@@ -316,6 +316,27 @@ describe('a server that served in another pair', () => {
     expect((await store.board(U)).report?.outcome).toBe('opened');
   });
 
+  test('and is the member by an operator’s word does not keep the active closed that came back', async () => {
+    const { a, b, store, commit, run } = aWorld();
+    await commit(7, PRIMARY);
+    await run(2);
+    const opened = { number: 500, id: 'theirs', startedSec: b.fenced.row?.startedSec ?? 0 };
+    b.claimedElsewhere({ number: 500, id: 'theirs', active: '10.9.9.9:3306' }, opened);
+    // It holds what the active never saw, and cannot get: those logs are of another pair.
+    b.server.facts = { ...b.server.facts, binlog: { file: 'bin.000009', pos: 4 } };
+    const { replication } = a.server.facts;
+    if (replication === null) throw new Error('it does not replicate');
+    const ioError = { code: 1236, text: 'no such log' };
+    a.server.facts = { ...a.server.facts, replication: { ...replication, io: 'No', ioError } };
+    a.restart(2_000, true);
+    a.fenced.replicates = false;
+    await commit(501, PRIMARY);
+    await run(5);
+    expect([a.fenced.readOnly, a.fenced.row?.opened?.number]).toEqual([false, 501]);
+    expect(b.fenced.row?.epoch?.number).toBe(501);
+    expect((await store.board(U)).report?.outcome).toBe('opened');
+  });
+
   test('does not starve the active: the board is its witness then', async () => {
     const { a, b, clock, commit, run, parts } = aWorld();
     const { epoch, roles } = await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });

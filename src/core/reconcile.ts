@@ -392,8 +392,8 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
 /** Both are closed. The one to be opened must hold everything that the other one holds, unless it was the writer itself. */
 function openBesideClosed(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles, incumbent, force, progress } = situation;
-  // Both, so that neither is opened or renewed any more under an earlier one.
-  const isWaitedFor = !(incumbent && situation.guard?.passiveStuck);
+  // Both, so that neither is opened or renewed any more under an earlier one. A server of another pair afterwards, as in keepGranted.
+  const isWaitedFor = !(incumbent && (situation.guard?.passiveStuck || isOfAnotherPair(passive.row, roles)));
   const claim =
     claimed(situation, roles.active, active) ?? (isWaitedFor ? claimed(situation, roles.passive, passive) : null);
   if (claim !== null) return claim;
