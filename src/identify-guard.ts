@@ -2,7 +2,16 @@
 // and whom a member's address leads to. Comes from src/identify.ts once per round; goes on to core/decide.ts and core/arming.ts.
 
 import type { AgentRecord } from './core/agents.ts';
-import { isGuarded, leaseChange, type Permit, permit, permittedLease, tooFewAgents, unarmed } from './core/arming.ts';
+import {
+  isGuarded,
+  leaseChange,
+  longestLeaseMs,
+  type Permit,
+  permit,
+  permittedLease,
+  tooFewAgents,
+  unarmed,
+} from './core/arming.ts';
 import type { Board, Decision, Durability, Policy, Terms } from './core/decision.ts';
 import {
   durabilityChange,
@@ -47,6 +56,8 @@ export interface GuardView {
   readonly refused: string | null;
   /** What a decision of now says about the lease when that is not its purpose. */
   readonly lease: Permit;
+  /** What a decision of now says of longer leases than the policy's. */
+  readonly longestLeaseMs: number | null;
   /** A change of the lease alone that is due while the roles stay, or what keeps it from being due. */
   readonly leaseDue: { readonly to: Terms['lease'] | undefined; readonly why: string | null };
   /** What a decision of now says about durability when that is not its purpose. */
@@ -134,7 +145,9 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     const anew = behind !== null || board.roles === null;
     // A policy that is not there says nothing of the leases that were granted.
     const before = policyIsOurs ? policy : policyBefore?.policyIsKnown ? policyBefore.policy : null;
-    const lease = permittedLease({ guarded: isOn, policy, policyBefore: before, board, anew });
+    const fencingBefore = board.roles === null ? 'none' : (before?.fencing ?? null);
+    const lease = permittedLease({ guarded: isOn, policy, fencingBefore, board, anew });
+    const longestMs = longestLeaseMs({ policy, leaseBeforeMs: before?.leaseMs ?? null, board });
     const change = whatLease(board, observations, { isOn, records, paused, counts: behind === null });
     readySinceMs = change.readySinceMs;
     if (!anew) generation = Math.max(generation, highestGeneration(board.complete, observations));
@@ -148,7 +161,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       guarded: isOn
         ? {
             lease,
-            verdict: verdictOn(board, records, goneToAll),
+            verdict: verdictOn(board, records, goneToAll, longestMs),
             behind,
             known,
             strangers,
@@ -167,6 +180,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       policyChanged: !policyIsOurs && policyBefore !== null,
       refused: behind === null ? older : null,
       lease: permit(lease),
+      longestLeaseMs: longestMs > policy.leaseMs ? longestMs : null,
       leaseDue: change,
       durability: permittedDurability(situation),
       durabilityDue,
@@ -220,7 +234,12 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     });
   }
 
-  function verdictOn(board: Board, records: readonly AgentRecord[], goneToAll: ReadonlySet<Host>): LeaseVerdict {
+  function verdictOn(
+    board: Board,
+    records: readonly AgentRecord[],
+    goneToAll: ReadonlySet<Host>,
+    leaseMs: number,
+  ): LeaseVerdict {
     const active = board.roles?.active;
     if (policy.fencing !== 'lease' || active === undefined || renewals === null) return NOTHING_KNOWN;
     return judgeLease({
@@ -230,7 +249,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
       goneToAll: goneToAll.has(active),
       records,
       renewals,
-      leaseMs: policy.leaseMs,
+      leaseMs,
       nowMs: clock.monotonic(),
     });
   }

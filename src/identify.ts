@@ -248,6 +248,7 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
         lease: permission.lease,
         durability,
         otherNumber: otherNumberOf(board, active),
+        longestLeaseMs: permission.lease === 'finite' ? view.longestLeaseMs : null,
       },
       unfenced: permission.unfenced,
       ...(view.behind ? { anew: true } : {}),

@@ -148,29 +148,53 @@ describe('the lease of a pair', () => {
     expect(alarms().at(-1)).toContain('over: ');
   });
 
-  test('is given up with fencing=none, and disarmed and armed anew when its length changes', async () => {
+  test('is given up with fencing=none, and stays armed when its length changes', async () => {
     const world = aWorld();
     await world.armed();
     world.identify = makeIdentifyRound({ ...world.parts, policy: { ...LEASE, leaseMs: 5_000 } });
-    await world.run(1);
-    expect(brief(await world.boardNow())).toEqual([3, PRIMARY, 'endless', true]);
     await world.run(5);
-    expect(brief(await world.boardNow())).toEqual([4, PRIMARY, 'finite', false]);
+    expect(brief(await world.boardNow())).toEqual([3, PRIMARY, 'finite', false]);
     world.identify = makeIdentifyRound({ ...world.parts, policy: NO_SAFETY });
     await world.run(8);
-    expect(brief(await world.boardNow())).toEqual([5, PRIMARY, 'endless', true]);
+    expect(brief(await world.boardNow())).toEqual([4, PRIMARY, 'endless', true]);
     expect((await world.store.findPair(PAIR.uniqsign))?.policy.fencing).toBe('none');
   });
 
-  test('of a new length is not taken for the one that still runs, when the active dies before it could be disarmed', async () => {
-    const world = aWorld();
+  /** The longest lease that somebody may still have, as those who wait for it find it. */
+  const longest = async (world: ReturnType<typeof aWorld>) =>
+    (await world.store.findPair(PAIR.uniqsign))?.longestLeaseMs;
+
+  test('of a new length is not taken for the one that still runs, when the active dies in the very round of the change', async () => {
+    const world = aWorld({ ...LEASE, leaseMs: 9_000 });
     await world.armed();
     world.idle = true;
     world.a.look = { failure: 'refused', connectionBroke: true, goneLooks: 9 };
     world.b.look = { ...world.b.look, io: 'Connecting', replicationOk: false };
-    world.identify = makeIdentifyRound({ ...world.parts, policy: { ...LEASE, leaseMs: 2_000 } });
+    world.identify = makeIdentifyRound({ ...world.parts, policy: LEASE });
     await world.run(1);
-    expect(brief(await world.boardNow())).toEqual([3, SECONDARY, 'endless', true]);
+    expect(brief(await world.boardNow())).toEqual([3, SECONDARY, 'finite', false]);
+    expect(await longest(world)).toBe(9_000);
+    // Until the new active is open any decision says so.
+    world.b.row = aRow({ epoch: [5, '10.9.9.9:3306'], opened: 4 });
+    await world.run(1);
+    expect([...brief(await world.boardNow()), await longest(world)]).toEqual([6, SECONDARY, 'finite', false, 9_000]);
+  });
+
+  test('that was made shorter is waited for in its old length until the active has the new one', async () => {
+    const world = aWorld({ ...LEASE, leaseMs: 9_000 });
+    await world.armed();
+    world.idle = true;
+    world.identify = makeIdentifyRound({ ...world.parts, policy: LEASE });
+    await world.run(1);
+    expect([...brief(await world.boardNow()), await longest(world)]).toEqual([3, PRIMARY, 'finite', false, 9_000]);
+    // Granted by decision 3, the next one need not tell of the old one.
+    world.idle = false;
+    await world.run(2);
+    world.idle = true;
+    world.a.look = { failure: 'refused', connectionBroke: true, goneLooks: 9 };
+    world.b.look = { ...world.b.look, io: 'Connecting', replicationOk: false };
+    await world.run(1);
+    expect([...brief(await world.boardNow()), await longest(world)]).toEqual([4, SECONDARY, 'finite', false, 3_000]);
   });
 
   test('is waited with by a changed policy until a pause is over', async () => {
@@ -239,5 +263,6 @@ test.each(['lost', 'garbled'])('a policy that is %s is written again, with the r
   await world.run(20);
   const found = await world.store.findPair(PAIR.uniqsign);
   expect(found).toMatchObject({ policy: LEASE, policyIsKnown: true });
-  expect(brief(await world.boardNow())).toEqual([4, PRIMARY, 'finite', false]);
+  expect(brief(await world.boardNow())).toEqual([3, PRIMARY, 'finite', false]);
+  expect((await world.boardNow()).terms.longestLeaseMs).toBe(300_000);
 });

@@ -3,8 +3,9 @@
 // there the flag `unfenced` stands on the board: so each decision that permits one sets the flag in the same step.
 
 import { type AgentRecord, keepsLeases } from './agents.ts';
-import { type Board, isSafetyOn, type Policy, type Terms } from './decision.ts';
+import { answerOf, type Board, isSafetyOn, type Policy, type Terms } from './decision.ts';
 import { wasOpenedUnder } from './host-row.ts';
+import { LONGEST_LEASE_MS } from './lease.ts';
 import type { Observation, SeenFacts } from './observation.ts';
 import type { Host } from './pair.ts';
 
@@ -39,9 +40,9 @@ function factsOf(observation: Observation | null): SeenFacts | null {
 
 interface Permission {
   readonly guarded: boolean;
-  readonly policy: Policy;
-  /** The one on the board; null: unknown. */
-  readonly policyBefore: Policy | null;
+  readonly policy: Pick<Policy, 'fencing'>;
+  /** Of the one on the board; null: there is none that can be understood. */
+  readonly fencingBefore: Policy['fencing'] | null;
   readonly board: Pick<Board, 'terms' | 'unfenced'>;
   /** The board is written anew: nobody knows what the leases on the servers are. */
   readonly anew: boolean;
@@ -51,12 +52,28 @@ interface Permission {
  * What a decision of now permits when arming is not its purpose: finite only where the pair is armed already and stays so. A pause makes a lease
  * endless by a decision of its own: with that of a forced failover the flag would say that nobody need wait for the old active's lease.
  */
-export function permittedLease({ guarded, policy, policyBefore, board, anew }: Permission): Terms['lease'] {
+export function permittedLease({ guarded, policy, fencingBefore, board, anew }: Permission): Terms['lease'] {
   if (!guarded) return null;
-  // A lease of another length is armed anew, or somebody would wait for the short one while the long one still runs.
-  const isSame = policyBefore?.fencing === 'lease' && policyBefore.leaseMs === policy.leaseMs;
   const isArmed = board.terms.lease !== null && board.unfenced === false;
-  return policy.fencing === 'lease' && isSame && isArmed && !anew ? 'finite' : 'endless';
+  return policy.fencing === 'lease' && fencingBefore !== 'none' && isArmed && !anew ? 'finite' : 'endless';
+}
+
+/**
+ * The longest lease that a host may still have when a decision of now is obeyed. The active's was granted by the policy of before; while it was not
+ * even opened under the decision on the board, somebody may have one of before that.
+ */
+export function longestLeaseMs({
+  policy,
+  leaseBeforeMs,
+  board,
+}: {
+  readonly policy: Pick<Policy, 'leaseMs'>;
+  /** Of the policy on the board; null: there is none that can be understood. */
+  readonly leaseBeforeMs: number | null;
+  readonly board: Pick<Board, 'terms' | 'epoch' | 'report'>;
+}): number {
+  const carriedMs = answerOf(board)?.outcome === 'opened' ? 0 : (board.terms.longestLeaseMs ?? 0);
+  return Math.max(policy.leaseMs, leaseBeforeMs ?? LONGEST_LEASE_MS, carriedMs);
 }
 
 /** What a decision says about the lease, and what becomes of the board's flag in the same step. */

@@ -41,6 +41,8 @@ export interface Terms extends Past {
    * it may have been replaced by an opening of which nobody here has heard.
    */
   readonly otherNumber: number | null;
+  /** Somebody may still have a lease of this length, which is more than the policy's: the operator made it shorter. null: nobody has. */
+  readonly longestLeaseMs: number | null;
 }
 
 /** Those of a decision of which nothing is known, and of roles that a Perl identify wrote. */
@@ -53,6 +55,7 @@ export const NO_TERMS: Terms = {
   lease: null,
   durability: 'async',
   otherNumber: null,
+  longestLeaseMs: null,
 };
 
 /** What the agents noted of one host: the last thing that is known when it falls silent. */

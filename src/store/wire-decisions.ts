@@ -69,6 +69,7 @@ function encodeTerms(terms: Terms): Fields {
     ['lease', terms.lease ?? ''],
     ['durability', terms.durability],
     ['other_number', terms.otherNumber === null ? '' : String(terms.otherNumber)],
+    ['longest_lease_ms', terms.longestLeaseMs === null ? '' : String(terms.longestLeaseMs)],
   ]);
 }
 
@@ -83,6 +84,7 @@ function termsIn(fields: Fields): Terms {
     lease: fields.get('lease') ? oneOf(fields, 'lease', LEASES) : null,
     durability: fields.has('durability') ? oneOf(fields, 'durability', DURABILITIES) : 'async',
     otherNumber: fields.get('other_number') ? integer(fields, 'other_number', 1) : null,
+    longestLeaseMs: fields.get('longest_lease_ms') ? integer(fields, 'longest_lease_ms', 1) : null,
   };
 }
 

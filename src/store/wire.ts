@@ -87,6 +87,7 @@ export function foundPairOf(uniqsign: string, raw: RawPair, options: { topic: st
   const board = boardOf(uniqsign, raw, options.take);
   const known = options.take(keysOf(uniqsign).policy, decodePolicy(raw.policy));
   const policy = known ?? strictestPolicy(board.terms.lease !== null);
-  const longestLeaseMs = known === null ? LONGEST_LEASE_MS : policy.leaseMs;
+  const policyMs = known === null ? LONGEST_LEASE_MS : policy.leaseMs;
+  const longestLeaseMs = Math.max(policyMs, board.terms.longestLeaseMs ?? 0);
   return board.roles === null ? null : { uniqsign, board, policy, policyIsKnown: known !== null, longestLeaseMs };
 }

@@ -464,7 +464,15 @@ export function conformance(name: string, makeBench: () => Promise<Bench>): void
 
       test('finds the terms of a decision as they were written', async () => {
         const past = { changedAtMs: NOW_MS, preferred: SECONDARY };
-        const terms = { ...NO_TERMS, ...past, force: true, requestId: 'r1', backAtMs: NOW_MS + 1, otherNumber: 4 };
+        const terms = {
+          ...NO_TERMS,
+          ...past,
+          force: true,
+          requestId: 'r1',
+          backAtMs: NOW_MS + 1,
+          otherNumber: 4,
+          longestLeaseMs: 9_000,
+        };
         await store.commitRoles(U, { ...decision(1), terms }, null, STRICT);
         expect(await store.board(U)).toMatchObject({ reasons: ['a test'], terms });
         await store.commitRoles(U, decision(2), epoch, STRICT);

@@ -33,6 +33,7 @@ const TERMS: Terms = {
   lease: null,
   durability: 'lossless',
   otherNumber: 4,
+  longestLeaseMs: 9_000,
 };
 
 const REQUEST: Request = {
@@ -84,6 +85,7 @@ describe('the bytes in Redis', () => {
       request: '',
       back_ms: '',
       other_number: '',
+      longest_lease_ms: '',
       passive: '10.0.21.7:3308',
       lease: '',
       durability: 'async',
@@ -95,6 +97,7 @@ describe('the bytes in Redis', () => {
       request: 'r1',
       back_ms: '1547610844123',
       other_number: '4',
+      longest_lease_ms: '9000',
     });
     expect(Object.fromEntries(encodePolicy(NO_SAFETY))).toEqual({
       drain_timeout: 'none',

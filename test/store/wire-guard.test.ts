@@ -229,6 +229,8 @@ describe('garbage', () => {
       policyIsKnown: true,
       longestLeaseMs: 7_000,
     });
+    const epoch = encodeEpoch({ ...DECISION, terms: { ...DECISION.terms, longestLeaseMs: 9_000 } });
+    expect(foundPairOf(U, { ...raw, epoch, policy }, { topic: 't', take })?.longestLeaseMs).toBe(9_000);
   });
 
   test.each([
