@@ -2,7 +2,9 @@
 
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Opening } from '../../src/core/call.ts';
-import { NO_SAFETY } from '../../src/core/decision.ts';
+import { NO_SAFETY, NO_TERMS } from '../../src/core/decision.ts';
+import { encodeEpoch } from '../../src/store/wire-decisions.ts';
+import { keysOf } from '../../src/store/wire-keys.ts';
 import { Chance } from './chance.ts';
 import type { SimHost, Write } from './host.ts';
 import { LosslessCheckers } from './lossless-checkers.ts';
@@ -43,6 +45,13 @@ function aBench() {
     checkers,
     violations,
     run,
+    decided(durability: 'async' | 'lossless') {
+      const roles = { active: a.host, passive: b.host };
+      const epoch = { number: 1, id: 'd', active: a.host };
+      const terms = { ...NO_TERMS, durability };
+      const decision = encodeEpoch({ roles, epoch, reasons: [], atMs: 0, terms, unfenced: null });
+      world.redis.memory.hashes.set(keysOf(world.pair.uniqsign).epoch, new Map(decision));
+    },
     open(host: SimHost, lossless = true) {
       const opening: Opening = {
         do: 'open',
@@ -128,6 +137,18 @@ describe('S1', () => {
     expect(violations).toEqual([
       'S1: A tells a client OK for a write that B, opened after it, lacks, and B has told clients OK, too',
     ]);
+  });
+
+  test('is in danger when a lossless decision opens a host whose commits do not wait', async () => {
+    const { a, b, decided, open, violations } = bench;
+    decided('async');
+    open(a, false);
+    decided('lossless');
+    // One that is open already is left as it is.
+    open(a, false);
+    expect(violations).toEqual([]);
+    open(b, false);
+    expect(violations).toEqual(['S1: B is opened by a lossless decision, and its commits do not wait']);
   });
 
   test('is broken also after a thaw, when the new one acknowledges to it [F5]', async () => {

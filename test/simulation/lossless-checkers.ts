@@ -35,6 +35,10 @@ export class LosslessCheckers {
 
   callActs(call: Call, host: SimHost): void {
     if (call.do !== 'open') return;
+    const { epoch, terms } = this.#world.board();
+    if (host.readOnly && !call.lossless && terms.durability === 'lossless' && epoch?.id === call.epoch.id) {
+      this.#violated('S1', `${host.name} is opened by a lossless decision, and its commits do not wait`);
+    }
     if (this.#turn?.host === host) {
       this.#turn.lossless ||= call.lossless;
       return;
