@@ -6,6 +6,20 @@ import { MMM } from '../../src/sandbox/accounts.ts';
 import { aFencedServer, armed, done, epoch, type FencedServer, rowOf } from '../support/fence.ts';
 import { until } from '../support/until.ts';
 
+/** Beside the epoch, which comes first. */
+const PARAMETERS_OF_3 = [
+  ['claim', 'p_unfenced tinyint'],
+  ['close', 'p_kill tinyint'],
+  ['open', 'p_base_ms bigint', 'p_lease_ms bigint', 'p_endless tinyint', 'p_boot bigint', 'p_drained tinyint'],
+  ['renew', 'p_base_ms bigint', 'p_lease_ms bigint'],
+  ['start_sql', 'p_from_standstill tinyint'],
+  ['start_io', 'p_from_standstill tinyint'],
+  ['start_replication', 'p_from_standstill tinyint'],
+  ['stop_io'],
+  ['kill_sessions'],
+] as const;
+const NEW_IN_4 = ['open_lossless', 'sync', 'source_off', 'acknowledge', 'switch_source'];
+
 describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
   let server: FencedServer;
 
@@ -86,6 +100,41 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
       why: 'not-open',
     });
     expect(await fence.install()).toMatchObject({ changed: false });
+  });
+
+  test('version 3 is brought up to date: it gets the calls of durability=lossless, and keeps what it knew', async () => {
+    const fence = server.fence();
+    for (const name of NEW_IN_4) await server.admin(`DROP PROCEDURE mmm.${name}`);
+    for (const [name] of PARAMETERS_OF_3) await server.admin(`ALTER PROCEDURE mmm.${name} COMMENT 'mmm schema 3'`);
+    await server.admin("ALTER EVENT mmm.fence COMMENT 'mmm schema 3'");
+    await server.admin('UPDATE mmm.host SET schema_version = 3');
+    // Whoever is newer than the schema is told so, and an older agent's calls go on.
+    const acknowledge = { do: 'acknowledge', epoch: epoch(7), on: false } as const;
+    expect(await fence.call(acknowledge)).toMatchObject({ why: 'not-installed' });
+    await done(fence.call({ do: 'claim', epoch: epoch(7), unfenced: null }));
+    expect(await fence.install()).toMatchObject({
+      kind: 'done',
+      changed: true,
+      row: { schemaVersion: 4, epoch: epoch(7), unfenced: true, generation: 12 },
+    });
+    await done(fence.call(acknowledge));
+    expect(await fence.install()).toMatchObject({ changed: false });
+  });
+
+  test('what agents of version 3 call takes what they give', async () => {
+    const rows = await server.admin(
+      `SELECT SPECIFIC_NAME AS name, PARAMETER_NAME AS parameter, DTD_IDENTIFIER AS type FROM information_schema.PARAMETERS
+        WHERE SPECIFIC_SCHEMA = 'mmm' ORDER BY SPECIFIC_NAME, ORDINAL_POSITION`,
+    );
+    const parameters = (procedure: string) =>
+      rows
+        .filter(({ name }) => name === procedure)
+        .map(({ parameter, type }) => `${parameter} ${type}`.replace(/\(\d+\)/g, ''));
+    const found = PARAMETERS_OF_3.map(([name]) => [name, parameters(name).slice(3)]);
+    expect(found).toEqual(PARAMETERS_OF_3.map(([name, ...more]) => [name, more]));
+    for (const [name] of PARAMETERS_OF_3) {
+      expect(parameters(name).slice(0, 3)).toEqual(['p_number bigint unsigned', 'p_id varchar', 'p_active varchar']);
+    }
   });
 
   test.each([
