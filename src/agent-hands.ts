@@ -135,7 +135,8 @@ async function briefly(
 async function install(fence: Fence): Promise<Applied> {
   const installed = await fence.install();
   if (installed.kind === 'done') {
-    return { kind: 'done', did: installed.changed ? 'put the schema mmm there' : 'the schema mmm is there' };
+    const did = installed.changed ? 'put the schema mmm there' : 'the schema mmm is there';
+    return { kind: 'done', did: installed.lacks === null ? did : `${did}; ${installed.lacks}` };
   }
   return installed.kind === 'unfinished'
     ? { kind: 'not-done', why: 'another agent installs another version at this moment', code: 'busy' }

@@ -36,6 +36,11 @@ export interface Dialect {
   readonly adminPrivileges: readonly string[];
   /** Killing a session that waits for a semi-sync acknowledgement tells others OK (F1): leave it. */
   readonly sparesAcknowledgementWaiters: boolean;
+  /**
+   * What `durability=lossless` needs and the server can load; none where it is built in (MariaDB), or others see a commit before a
+   * replica has it (MySQL 5.6).
+   */
+  readonly semiSyncPlugins: readonly { readonly name: string; readonly library: string }[];
   /** password-column: accounts are blocked by their hash in `mysql.user`. lock: by ACCOUNT LOCK. */
   readonly accountForm: 'password-column' | 'lock';
   /** Every account of a server with ACCOUNT LOCK: user, host, locked (1 or 0), role (1 or 0). */
@@ -86,6 +91,7 @@ function mariadbDialect(version: Version): Dialect {
     },
     adminPrivileges: ['SUPER', 'READ_ONLY ADMIN', 'READ ONLY ADMIN', 'CONNECTION ADMIN', 'REPLICATION SLAVE'],
     sparesAcknowledgementWaiters: true,
+    semiSyncPlugins: [],
     // From 10.4 on mysql.user is a view over global_priv, and its password cannot be written.
     accountForm: isAtLeast(version, [10, 4, 0]) ? 'lock' : 'password-column',
     // mysql.user is a view there, and leaves the lock out.
@@ -138,11 +144,17 @@ function mysqlDialect(version: Version): Dialect {
     },
     adminPrivileges: ['SUPER', 'CONNECTION_ADMIN', 'SYSTEM_VARIABLES_ADMIN', 'REPLICATION SLAVE'],
     sparesAcknowledgementWaiters: false,
+    semiSyncPlugins: isAtLeast(version, [5, 7, 0]) ? semiSyncPlugins(version) : [],
     accountForm: isAtLeast(version, [5, 7, 0]) ? 'lock' : 'password-column',
     // A role is an account that was made locked, so it is nobody's to unlock.
     accountStatement: `SELECT User AS user, Host AS host, account_locked = 'Y' AS locked, 0 AS role FROM mysql.user
       ORDER BY User, Host`,
   };
+}
+
+function semiSyncPlugins(version: Version): Dialect['semiSyncPlugins'] {
+  const sides = isAtLeast(version, [8, 0, 26]) ? ['source', 'replica'] : ['master', 'slave'];
+  return sides.map((side) => ({ name: `rpl_semi_sync_${side}`, library: `semisync_${side}.so` }));
 }
 
 function statusColumn(variable: string, column: string): string {

@@ -14,6 +14,7 @@ import { Deadline, Link } from './link.ts';
 import { type Asker, text } from './row.ts';
 import type { SchemaTarget } from './schema.ts';
 import { installSchema } from './schema-install.ts';
+import { installSemiSync } from './semi-sync.ts';
 import { describeOthers } from './sessions.ts';
 
 interface FenceOptions {
@@ -64,8 +65,9 @@ class LiveFence implements Fence {
   install(): Promise<Installed> {
     return this.#inTurn(async (asker, target) => {
       const { changed, complete } = await installSchema(asker, target);
+      const lacks = await installSemiSync(asker, target.dialect);
       const { row } = await tell(asker, "CALL mmm.tell('done', '')", [], LOOK_MS);
-      return complete && row !== null ? { kind: 'done', changed, row } : { kind: 'unfinished' };
+      return complete && row !== null ? { kind: 'done', changed, row, lacks } : { kind: 'unfinished' };
     });
   }
 

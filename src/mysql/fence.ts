@@ -6,9 +6,12 @@ import type { HostRow } from '../core/host-row.ts';
 import type { Failure } from '../core/observation.ts';
 import type { Host } from '../core/pair.ts';
 
-/** unfinished: somebody else installs another version at this moment; again later. */
+/**
+ * unfinished: somebody else installs another version at this moment; again later. `lacks`: what could not be put there beside the schema,
+ * which does without; null: nothing.
+ */
 export type Installed =
-  | { readonly kind: 'done'; readonly changed: boolean; readonly row: HostRow }
+  | { readonly kind: 'done'; readonly changed: boolean; readonly row: HostRow; readonly lacks: string | null }
   | { readonly kind: 'unfinished' }
   | Failure;
 
@@ -19,7 +22,7 @@ export type Looked =
 
 export interface Fence {
   readonly host: Host;
-  /** Puts the schema there or brings it up to date. Looks first: it may be called at every new connection. */
+  /** Puts the schema there or brings it up to date, and loads the plugins of semi-synchronous replication, switched off. Looks first: it may be called at every new connection. */
   install(): Promise<Installed>;
   /** The row as it is: what a witness is asked for. Changes nothing. */
   look(): Promise<Looked>;

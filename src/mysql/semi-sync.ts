@@ -1,8 +1,9 @@
 // Semi-synchronous replication as a server spells it: what it shows of both sides, and how they are switched.
-// Read with the facts (facts.ts), switched by the comparing calls (schema-calls.ts).
+// Read with the facts (facts.ts), switched by the comparing calls (schema-calls.ts), loaded with the schema (fence-connection.ts).
 
 import type { SemiSync } from '../core/observation.ts';
 import type { Dialect } from './dialect.ts';
+import { gradeError, serverErrorNumber } from './evidence.ts';
 import { type Asker, text } from './row.ts';
 
 /** On MariaDB, and on MySQL with the old plugins; on MySQL with those of 8.0.26 and newer. What a server has is looked up, not known by its version. */
@@ -14,6 +15,9 @@ const WAIT_POINT: Names = ['rpl_semi_sync_master_wait_point', 'rpl_semi_sync_sou
 const REPLICA_ENABLED: Names = ['rpl_semi_sync_slave_enabled', 'rpl_semi_sync_replica_enabled'];
 /** MariaDB: so many seconds a stopping I/O thread tries to end its own connection at a source that may be silent; 0 would be for ever. */
 const FAREWELL_SEC = 'rpl_semi_sync_slave_kill_conn_timeout';
+
+const INSTALL_MS = 5_000;
+const PLUGIN_EXISTS = 1125;
 
 interface Setting {
   readonly names: Names;
@@ -99,6 +103,38 @@ function whatIsWrong(shown: Shown): string | null {
   );
   if (either(shown, SOURCE_STATUS) !== 'ON') wrong.push('commits stopped waiting after a time');
   return wrong.length === 0 ? null : wrong.join('; ');
+}
+
+/**
+ * Loads what is missing, switched off, where the server can and the account may (INSERT on mysql.plugin); it stays loaded. null: nothing
+ * is missing; else why not, for people. By MySQL's documentation: none of its servers here has the plugins.
+ */
+export async function installSemiSync(asker: Asker, { semiSyncPlugins }: Dialect): Promise<string | null> {
+  if (semiSyncPlugins.length === 0) return null;
+  const active = await activePlugins(asker);
+  // The names of before 8.0.26 do as well, and the server takes only one of the two.
+  if ([SOURCE_ENABLED, REPLICA_ENABLED].every((side) => side.some((name) => active.has(name.replace(/_enabled$/, '')))))
+    return null;
+  const refused: string[] = [];
+  for (const { name, library } of semiSyncPlugins) {
+    if (active.has(name)) continue;
+    try {
+      await asker.ask(`INSTALL PLUGIN ${name} SONAME '${library}'`, [], INSTALL_MS);
+    } catch (error) {
+      const code = serverErrorNumber(error);
+      if (code === null) throw error;
+      // Another agent was quicker.
+      if (code !== PLUGIN_EXISTS) refused.push(`${name} could not be loaded: ${gradeError(error).message}`);
+    }
+  }
+  return refused.length === 0 ? null : refused.join('; ');
+}
+
+async function activePlugins(asker: Asker): Promise<ReadonlySet<string>> {
+  const rows = await asker.ask(
+    "SELECT PLUGIN_NAME AS name FROM information_schema.PLUGINS WHERE PLUGIN_NAME LIKE 'rpl_semi_sync%' AND PLUGIN_STATUS = 'ACTIVE'",
+  );
+  return new Set(rows.map((row) => text(row, 'name').toLowerCase()));
 }
 
 /**

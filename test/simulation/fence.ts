@@ -42,7 +42,7 @@ export class SimFence implements Fence {
       const changed = await this.#ask((host) => host.schema.beginInstall(), STATEMENT_MS);
       if (changed) await this.#ask((host) => host.schema.finishInstall(), STATEMENT_MS);
       const row = await this.#ask((host) => (host.schema.isInstalled ? host.schema.row : null), LOOK_MS);
-      return row === null ? { kind: 'unfinished' } : { kind: 'done', changed, row };
+      return row === null ? { kind: 'unfinished' } : { kind: 'done', changed, row, lacks: null };
     });
   }
 
