@@ -213,6 +213,21 @@ test('a replica acknowledges after its I/O thread started with it switched on, a
   expect(told(await writers())).toBe('OK 0, error 0');
 });
 
+test('commits that a replica received before it acknowledged are let go by a sync alone', async () => {
+  await openedLossless();
+  const waiting = await writers();
+  // Only what goes over the connection is acknowledged, and there is nothing left to send; what comes next waits behind these.
+  await until('B has what is in the binary log', async () => (await seen(b, waiting)) === 2);
+  await done(acknowledge(true));
+  await restartIo();
+  await until('it acknowledges', async () => (await semiSync(b)).replicaOn && (await semiSync(a)).clients === 1);
+  // A second start helps no more than the first.
+  await restartIo();
+  expect(told(waiting)).toBe('OK 0, error 0');
+  await done(sync(1, false));
+  await until('they are let go', () => told(waiting) === `OK ${CLIENTS}, error 0`);
+});
+
 test('a host that is writable already is not switched by its opening', async () => {
   await opened(a.fence, epoch(1));
   await done(a.fence.call(opening(await rowOf(a.fence), epoch(1), { lossless: true })));
