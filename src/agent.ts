@@ -25,7 +25,7 @@ import type { Board } from './core/decision.ts';
 import { MmmError } from './core/errors.ts';
 import { isClaimed, wasOpenedInThisLife } from './core/guard.ts';
 import type { RunHook } from './core/hook.ts';
-import { type HostRow, wasOpenedUnder } from './core/host-row.ts';
+import { cameUpReadOnly, type HostRow, wasOpenedUnder } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
@@ -286,13 +286,17 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     await keepWarm(active, passive);
   }
 
-  /** Of a host that was read only when we first opened it in this life, it is known that it comes up so [F19]. */
-  async function noteLife({ lives }: Board, { epoch, roles, lease }: Orders, { boot, readOnly }: Facts): Promise<void> {
+  /** Of a host that was read only before anybody opened it in this life, it is known that it comes up so [F19]. */
+  async function noteLife(
+    { lives }: Board,
+    { epoch, roles, lease }: Orders,
+    { boot, readOnly, row }: Facts,
+  ): Promise<void> {
     const known = lives.get(roles.active);
     // Later it may be read only because we closed it.
     const sameLife = known?.uuid === boot.uuid && known.startedSec === boot.startedSec;
-    const cameUpReadOnly = sameLife ? known.cameUpReadOnly : readOnly;
-    await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly, armed: lease === 'finite' });
+    const isKnown = sameLife ? known.cameUpReadOnly : readOnly && row !== null && cameUpReadOnly(row, boot.startedSec);
+    await store.putLife(uniqsign, epoch, roles.active, { ...boot, cameUpReadOnly: isKnown, armed: lease === 'finite' });
   }
 
   /** Its my.cnf lets it start writable, or somebody opened it: once we have closed it, nobody could tell. */

@@ -140,6 +140,10 @@ function aWorld() {
     last = decision.epoch;
     return decision;
   };
+  const emptied = () => {
+    board.empty();
+    last = null;
+  };
   const run = async (rounds = 1) => {
     for (let count = 0; count < rounds; count++) {
       machines.a.fenced.event();
@@ -154,7 +158,7 @@ function aWorld() {
     }
   };
   const life = async (host: Host): Promise<Life | undefined> => (await store.board(U)).lives.get(host);
-  return { clock, board, store, ...machines, parts, log, commit, run, life };
+  return { clock, board, store, ...machines, parts, log, commit, emptied, run, life };
 }
 
 describe('the contract’s keys are announced after an opening (F14)', () => {
@@ -203,6 +207,39 @@ describe('a host is known to come up read only (F19)', () => {
     await run(5);
     expect(a.fenced.calls.filter(({ do: what }) => what === 'open')).toHaveLength(2);
     expect(await life(PRIMARY)).toMatchObject({ startedSec: 2_000, cameUpReadOnly: false });
+  });
+
+  test('not when it started writable, and its EVENT closed it before an agent looked', async () => {
+    const { a, clock, commit, run, life } = aWorld();
+    await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    await clock.advance(5_000);
+    a.restart(2_000, false);
+    a.fenced.event();
+    a.fenced.replicates = false;
+    await run(5);
+    expect([a.closings, a.fenced.readOnly, a.fenced.row?.opened?.startedSec]).toEqual([0, false, 2_000]);
+    expect(await life(PRIMARY)).toMatchObject({ startedSec: 2_000, cameUpReadOnly: false });
+    // The next life is judged by itself.
+    a.restart(3_000, true);
+    await run(5);
+    expect(await life(PRIMARY)).toMatchObject({ startedSec: 3_000, cameUpReadOnly: true });
+  });
+
+  test('not when it was opened before in this life, and the board that knew more of it was emptied', async () => {
+    const { a, b, clock, emptied, commit, run, life } = aWorld();
+    await commit(7, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(2);
+    expect(await life(PRIMARY)).toMatchObject({ cameUpReadOnly: false });
+    await clock.advance(5_000);
+    a.fenced.event();
+    expect(a.fenced.readOnly).toBe(true);
+    emptied();
+    a.fenced.replicates = false;
+    await commit(8, PRIMARY, { terms: { ...NO_TERMS, lease: 'finite' } });
+    await run(1);
+    expect([a.fenced.readOnly, b.fenced.readOnly]).toEqual([false, true]);
+    expect(await life(PRIMARY)).toMatchObject({ cameUpReadOnly: false });
   });
 
   test('nor does another server become the member by being closed', async () => {

@@ -8,7 +8,7 @@ import { type Epoch, type EpochName, isOfDecision, parseHost } from './pair.ts';
  * Grows with every change of anything in the schema. Whoever finds a higher one leaves it alone and calls it all the same, so the
  * parameters of a procedure never change: a call that needs others gets a new name.
  */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** The permission to be writable. `none`: never opened by us, so nothing closes it. */
 export type Lease =
@@ -49,6 +49,15 @@ export function isArmed({ tickMs, nowMs }: Pick<HostRow, 'tickMs' | 'nowMs'>): b
 /** The server was opened under this very decision, in this or an earlier life. */
 export function wasOpenedUnder(row: Pick<HostRow, 'opened'> | null, epoch: EpochName): boolean {
   return row !== null && isOfDecision(row.opened, epoch);
+}
+
+/** The end that the EVENT gives to the lease of a server which it closed before anybody had opened it in that life. */
+export const FOUND_WRITABLE_MS = 0;
+
+/** A closed server is known to have come up so when nobody opened it in this life, neither we nor its my.cnf [F19]. */
+export function cameUpReadOnly({ opened, lease }: Pick<HostRow, 'opened' | 'lease'>, startedSec: number): boolean {
+  const foundWritable = lease.kind === 'finite' && lease.expiresAtMs === FOUND_WRITABLE_MS;
+  return opened?.startedSec !== startedSec && !foundWritable;
 }
 
 type Columns = Readonly<Record<string, string | null>>;

@@ -1,7 +1,7 @@
 // The schema `mmm` on a server: the table with the one row, and the EVENT that closes the server when its lease has run out.
 // The procedures are in schema-calls.ts; all of it is put there by schema-install.ts.
 
-import { FRESH_TICK_MS, SCHEMA_VERSION, TICK_AHEAD_MS } from '../core/host-row.ts';
+import { FOUND_WRITABLE_MS, FRESH_TICK_MS, SCHEMA_VERSION, TICK_AHEAD_MS } from '../core/host-row.ts';
 import type { Dialect } from './dialect.ts';
 
 /** On every procedure and on the EVENT, so that each can be seen to be of the same age as the row says. */
@@ -95,6 +95,8 @@ export function blankForeignRow(target: SchemaTarget): string {
 export function createFenceEvent(target: SchemaTarget): string {
   return `CREATE EVENT mmm.fence ON SCHEDULE EVERY 1 SECOND ON COMPLETION PRESERVE ENABLE COMMENT '${stamp(SCHEMA_VERSION)}' DO
 BEGIN
+  DECLARE v_boot BIGINT;
+  DECLARE v_found_writable INT DEFAULT 0;
   DECLARE CONTINUE HANDLER FOR SQLEXCEPTION BEGIN END;
   SET SESSION sql_log_bin = 0;
   SET SESSION lock_wait_timeout = 1, SESSION innodb_lock_wait_timeout = 1;
@@ -102,8 +104,15 @@ BEGIN
     WHERE id = 1 AND server_uuid = ${ownIdentity(target)} AND endless = 0 AND expires_at_ms <= ${NOW_MS})
   THEN
     SET GLOBAL read_only = 1;
+    SET v_found_writable = 1;
   END IF;
   IF @@session.sql_log_bin = 0 THEN
+    IF v_found_writable THEN
+      -- Nobody has opened it in this life: it started writable [F19].
+      ${bootSelect(target, 'INTO v_boot')};
+      UPDATE mmm.host SET expires_at_ms = ${FOUND_WRITABLE_MS}
+        WHERE id = 1 AND server_uuid = ${ownIdentity(target)} AND endless = 0 AND opened_boot <> v_boot;
+    END IF;
     IF COALESCE(GET_LOCK('mmm.tick', 0), 0) = 1 THEN
       UPDATE mmm.host SET tick_ms = ${NOW_MS} WHERE id = 1 AND server_uuid = ${ownIdentity(target)};
       DO RELEASE_LOCK('mmm.tick');

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { HostRow } from '../../src/core/host-row.ts';
+import { FOUND_WRITABLE_MS, type HostRow, isArmed } from '../../src/core/host-row.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import { ADMIN, APP, APP_DATABASE, MMM } from '../../src/sandbox/accounts.ts';
 import {
@@ -118,6 +118,22 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     console.log(`${kind}: last write ${Math.round(last - leftMs)} ms after the lease's end`);
     expect(last).toBeGreaterThan(leftMs - 100);
     expect(last).toBeLessThan(leftMs + EVENT_MS + MARGIN_MS);
+  });
+
+  test.each([
+    ['that was opened in this life keeps the end of its lease', 0],
+    ['that nobody opened in this life is marked as found writable', 1_000],
+  ])('F19: a server closed by its EVENT %s', async (_, otherBootSec) => {
+    const admin = await connection(ADMIN);
+    await admin.query('SET SESSION sql_log_bin = 0');
+    await admin.query('UPDATE mmm.host SET opened_boot = opened_boot - ?', [otherBootSec]);
+    await until('it closes itself', async () => (await rowOf(fence)).readOnly, LEASE_MS + EVENT_MS + MARGIN_MS);
+    // The mark is written right after.
+    await sleep(300);
+    const { lease } = await rowOf(fence);
+    if (lease.kind !== 'finite') throw new Error('no finite lease');
+    expect(lease.expiresAtMs === FOUND_WRITABLE_MS).toBe(otherBootSec > 0);
+    expect(await rowOf(fence)).toSatisfy(isArmed);
   });
 
   test.each([8_000, 2_600])(

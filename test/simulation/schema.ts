@@ -3,7 +3,7 @@
 // Part of host.ts; asked by fence.ts.
 
 import type { Call, NotDoneWhy } from '../../src/core/call.ts';
-import { type HostRow, isArmed, SCHEMA_VERSION } from '../../src/core/host-row.ts';
+import { FOUND_WRITABLE_MS, type HostRow, isArmed, SCHEMA_VERSION } from '../../src/core/host-row.ts';
 import type { Epoch } from '../../src/core/pair.ts';
 import type { Chance } from './chance.ts';
 import type { SimHost } from './host.ts';
@@ -428,6 +428,7 @@ export class SimSchema {
       if (!host.readOnly && isOut(stored, nowMs) && !host.isLocked) {
         host.tell('closes itself');
         host.setReadOnly(true);
+        if (stored.opened?.startedSec !== host.startedSec) stored.expiresAtMs = FOUND_WRITABLE_MS;
       }
       stored.tickMs = nowMs;
     }

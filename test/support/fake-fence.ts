@@ -2,7 +2,7 @@
 // tried on real servers (test/mysql/); here they are as short as those of docs/decisions/0004-comparing-calls.md.
 
 import type { Call, Called } from '../../src/core/call.ts';
-import { type HostRow, isArmed } from '../../src/core/host-row.ts';
+import { FOUND_WRITABLE_MS, type HostRow, isArmed } from '../../src/core/host-row.ts';
 import type { Failure } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import type { Fence, Looked } from '../../src/mysql/fence.ts';
@@ -78,7 +78,9 @@ export class FakeFenced {
     const { row } = this;
     if (row === null || !this.ticks || this.#frozen !== null) return;
     const isOut = row.lease.kind === 'finite' && row.lease.expiresAtMs <= this.#nowMs();
-    this.row = { ...row, readOnly: row.readOnly || isOut, tickMs: this.#nowMs() };
+    const foundWritable = isOut && !row.readOnly && row.opened?.startedSec !== row.startedSec;
+    const lease = foundWritable ? { kind: 'finite' as const, expiresAtMs: FOUND_WRITABLE_MS } : row.lease;
+    this.row = { ...row, lease, readOnly: row.readOnly || isOut, tickMs: this.#nowMs() };
   }
 
   /** Nothing is answered until it thaws; then all of it, in order. */
