@@ -62,7 +62,7 @@ interface Evidence {
 export function judgeLease(evidence: Evidence): LeaseVerdict {
   const { board, active, records, renewals, leaseMs, nowMs } = evidence;
   const lastMs = renewals.lastMs.get(active);
-  if (lastMs !== undefined && nowMs - lastMs <= ALIVE_MS) {
+  if (lastMs !== undefined && nowMs - lastMs <= ALIVE_MS && !allFailedSince(evidence)) {
     return { kind: 'renewed', why: `agents renew the lease of ${active}, so it is alive` };
   }
   const unknown = (why: string): LeaseVerdict => ({ kind: 'unknown', why });
@@ -81,6 +81,15 @@ export function judgeLease(evidence: Evidence): LeaseVerdict {
     kind: 'closed',
     why: `nobody has renewed the lease of ${active} within ${waitMs / 1000} s (tried by ${tried.join(', ')}), so it has closed itself`,
   };
+}
+
+/**
+ * Whoever renewed it says that it failed since. A success is dated by when it was seen here, which may be most of an interval later: it must not
+ * outlive what was tried after it.
+ */
+function allFailedSince({ active, records }: Evidence): boolean {
+  const about = records.flatMap(({ renewal }) => (renewal?.host === active ? [renewal.outcome] : []));
+  return about.length > 0 && about.every((outcome) => outcome === 'failed');
 }
 
 /** The agents' last attempts at the lease under which the active is open: one that knows of an older opening tells nothing of this one. */

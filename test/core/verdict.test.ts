@@ -74,6 +74,17 @@ describe('the lease of a silent active', () => {
     }
   });
 
+  test('says no more that the host lives when whoever renewed it failed since, however lately the success was seen', () => {
+    const { look } = aWatch();
+    look([says('one', 'renewed', 5), says('two', 'renewed', 8)]);
+    expect(look([says('one', 'failed', 6), says('two', 'renewed', 8)], {}, 900).kind).toBe('renewed');
+    expect(look([says('one', 'failed', 6), says('two', 'failed', 8)], {}, 100).kind).toBe('unknown');
+    expect(look([says('one', 'failed', 6), says('two', 'renewed', 9)], {}, 100).kind).toBe('renewed');
+    // What an agent says of the other host is another matter, and so is one that reached it and lacked a witness.
+    expect(look([says('one', 'failed', 6, { host: SECONDARY })], {}, 100).kind).toBe('renewed');
+    expect(look([says('one', 'failed', 6), says('two', 'no-witness', 9)], {}, 100).kind).toBe('renewed');
+  });
+
   test('says for a moment after a renewal that the host lives, and then nothing', () => {
     const { look } = aWatch();
     look([says('one', 'renewed', 5)]);
