@@ -7,6 +7,7 @@ import { makeMonitorRound } from '../src/monitor.ts';
 import { openServer } from '../src/mysql/connection.ts';
 import type { Server } from '../src/mysql/server.ts';
 import { Wake } from '../src/ops/supervise.ts';
+import { Pulse } from '../src/pulse.ts';
 import { confFlag, daemonFlags, MANAGER_CONF, managerConfig, pairFlags, tagsOf } from './base.ts';
 import { type Daemon, type Loop, ROUND_SLACK_MS, runDaemon } from './daemon.ts';
 import { MmmCommand } from './mmm-command.ts';
@@ -40,14 +41,21 @@ export default class Monitor extends MmmCommand {
       },
       async (daemon) => {
         const watches = pairs.map((pair) => watch(pair, logfileOf(pair), daemon));
-        await daemon.run(watches.map(({ loop }) => loop));
+        const pulses = daemon.once ? [] : watches.map(({ pulse }) => pulse.run(daemon.stop));
+        await Promise.all([daemon.run(watches.map(({ loop }) => loop)), ...pulses]);
         await Promise.all(watches.flatMap(({ servers }) => servers.map((server) => server.close())));
       },
     );
   }
 }
 
-function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop: Loop; servers: readonly Server[] } {
+interface Watch {
+  readonly loop: Loop;
+  readonly pulse: Pulse;
+  readonly servers: readonly Server[];
+}
+
+function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): Watch {
   const { name: observer, store, clock } = daemon;
   const { plain, named: log } = daemon.logFor(pair, logfile);
   const wake = new Wake();
@@ -56,6 +64,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
     server.onBroken(() => wake.wake());
     return server;
   };
+  const pulse = new Pulse({ clock, wake: () => wake.wake() });
   const primary = open(pair.primary);
   const secondary = open(pair.secondary);
   const { servicemode, tryTimes, intervalMs } = pair;
@@ -71,6 +80,7 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
       primary,
       secondary,
       store,
+      pulse,
       clock,
       log,
       observer,
@@ -80,5 +90,5 @@ function watch(pair: PairConfig, logfile: string | null, daemon: Daemon): { loop
     wake,
     log: plain,
   };
-  return { loop, servers: [primary, secondary] };
+  return { loop, pulse, servers: [primary, secondary] };
 }

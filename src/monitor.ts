@@ -15,9 +15,10 @@ import {
 } from './core/observation.ts';
 import { type Host, otherHost, type Pair } from './core/pair.ts';
 import { replicatesFrom } from './core/source.ts';
-import { type Ear, hearingWindowMs, hears, heartbeatAdvice, listen } from './core/witness.ts';
+import { deafInMs, type Ear, hearingWindowMs, hears, heartbeatAdvice, listen } from './core/witness.ts';
 import type { Server } from './mysql/server.ts';
 import type { Clock } from './ops/clock.ts';
+import type { Pulse } from './pulse.ts';
 import type { Store } from './store/store.ts';
 
 /** Gap before the next look when the evidence is death: the confirmations follow back to back. */
@@ -46,6 +47,8 @@ export interface MonitorParts {
   readonly primary: Server;
   readonly secondary: Server;
   readonly store: Store;
+  /** Listens to the host that takes writes until the next round. */
+  readonly pulse: Pick<Pulse, 'rest' | 'watch'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Who looks, as the board shows it. */
@@ -68,13 +71,16 @@ interface Memory {
 export function makeMonitorRound(
   parts: MonitorParts,
 ): (signal: AbortSignal, context: Context) => Promise<{ nextMs?: number }> {
-  const { pair, store, log } = parts;
+  const { pair, store, pulse, clock, log } = parts;
   const memory: Memory = { serverIds: new Map(), ears: new Map(), goneLooks: new Map() };
   const said = new Map<Host, string>();
   const advised = new Map<Host, string>();
   let hurriedRounds = 0;
+  let dueMs = 0;
 
   return async (signal, context) => {
+    const beganMs = clock.monotonic();
+    const isEarly = pulse.rest();
     let looks = await agreeing(parts, await lookAtBoth(parts));
     for (const look of looks) hear(memory, look);
     looks = await secondOpinion(parts, { memory, looks, signal });
@@ -87,6 +93,14 @@ export function makeMonitorRound(
     const [first, second] = looks;
     count(memory, first, second);
     count(memory, second, first);
+    const listenOn = () =>
+      pulse.watch(looks.filter(takesWrites).map(({ host, tookMs }) => ({ server: serverOf(parts, host), tookMs })));
+    if (isEarly && isAlive(first.evidence) && isAlive(second.evidence)) {
+      // Nobody is missing. Rounds are counted for other reasons, too, and none of that shall come sooner because a host was slow to answer.
+      listenOn();
+      return { nextMs: Math.max(0, dueMs - beganMs) };
+    }
+    dueMs = beganMs + parts.intervalMs;
     const observations = [observe(parts, memory, first), observe(parts, memory, second)];
     for (const observation of observations) {
       speak(observation);
@@ -97,6 +111,7 @@ export function makeMonitorRound(
     }
     const againMs = againWithinMs(parts, observations);
     await store.putSighting(pair.uniqsign, { observer: parts.observer, observations, againMs });
+    listenOn();
     // Enough looks for identify to confirm, then back to the usual pace: a host may stay dead for days.
     const urgent = [first, second].some((seen, index) => mayHurry(parts, seen, observations, index));
     hurriedRounds = urgent ? hurriedRounds + 1 : 0;
@@ -163,7 +178,7 @@ interface Listening {
 }
 
 async function listenTo(parts: MonitorParts, { memory, gone, witness, signal }: Listening): Promise<Look> {
-  const server = witness.host === parts.primary.host ? parts.primary : parts.secondary;
+  const server = serverOf(parts, witness.host);
   const looks = (memory.goneLooks.get(gone.host) ?? 0) + 1;
   let latest = witness;
   for (;;) {
@@ -173,7 +188,7 @@ async function listenTo(parts: MonitorParts, { memory, gone, witness, signal }: 
     const heardSince = latest.endedMs - hearing.silentMs > witness.endedMs;
     const isYoung = latest !== witness;
     if (isYoung && (looks < parts.tryTimes || heardSince || !hears(hearing))) return latest;
-    if (isYoung) await parts.clock.sleep(LISTEN_GAP_MS, signal);
+    if (isYoung) await parts.clock.sleep(Math.min(LISTEN_GAP_MS, deafInMs(hearing)), signal);
     if (signal.aborted) return latest;
     latest = await look(parts, server);
     hear(memory, latest);
@@ -247,6 +262,14 @@ function isBroken({ evidence, connectionBroke }: Look): boolean {
 
 function ioRuns({ evidence }: Look): boolean {
   return evidence.kind === 'answered' && evidence.facts.replication?.io === 'Yes';
+}
+
+function serverOf({ primary, secondary }: MonitorParts, host: Host): Server {
+  return host === primary.host ? primary : secondary;
+}
+
+function takesWrites({ evidence }: Look): boolean {
+  return evidence.kind === 'answered' && !evidence.facts.readOnly;
 }
 
 async function look({ clock, wantRow }: MonitorParts, server: Server): Promise<Look> {

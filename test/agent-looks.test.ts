@@ -22,6 +22,7 @@ function watched() {
       connectionBroke: true,
       probe: async () => now.get(host) ?? answered(),
       apply: async () => failure('silent'),
+      pulse: async () => true,
       onBroken: () => {},
       close: async () => {},
     }),

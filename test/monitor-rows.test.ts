@@ -6,7 +6,7 @@ import { makeMonitorRound } from '../src/monitor.ts';
 import { aPair, NOW_MS, PRIMARY, SECONDARY } from './support/build.ts';
 import { FakeClock } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
-import { fakePair } from './support/fake-pair.ts';
+import { fakePair, NO_PULSE } from './support/fake-pair.ts';
 import { MemoryBoard } from './support/memory-store.ts';
 
 const SERVER_MS = 1_700_000_500_000;
@@ -40,6 +40,7 @@ async function observe(row: HostRow, guarded = true) {
     primary: a,
     secondary: b,
     store,
+    pulse: NO_PULSE,
     clock,
     log: fakeLog(),
     observer: 'monitor-1',

@@ -15,7 +15,7 @@ import { aPair, NOW_MS, PRIMARY, SECONDARY } from './support/build.ts';
 import { failure } from './support/facts.ts';
 import { FakeClock, fakeRandom } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
-import { fakePair } from './support/fake-pair.ts';
+import { fakePair, NO_PULSE } from './support/fake-pair.ts';
 import { MemoryBoard } from './support/memory-store.ts';
 import { UNGUARDED } from './support/unguarded.ts';
 
@@ -42,6 +42,7 @@ async function aPairInService(pacing: Partial<Pacing> = {}) {
     primary: a,
     secondary: b,
     store,
+    pulse: NO_PULSE,
     clock,
     log,
     observer: 'monitor-1',

@@ -45,6 +45,11 @@ export function hears(hearing: Hearing | null): hearing is Hearing {
   return hearing !== null && hearing.silentMs <= hearingWindowMs(hearing.heartbeatMs);
 }
 
+/** So long from now a thread that still hears has heard nothing for long enough, if nothing comes. */
+export function deafInMs({ silentMs, heartbeatMs }: Hearing): number {
+  return Math.max(0, hearingWindowMs(heartbeatMs) - silentMs) + 1;
+}
+
 /** What the operator should know of a period that is of no use; null when it is of use. */
 export function heartbeatAdvice(heartbeatMs: number): string | null {
   if (isUsefulHeartbeat(heartbeatMs)) return null;

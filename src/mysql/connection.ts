@@ -61,6 +61,8 @@ class LiveServer implements Server {
   readonly #listeners: (() => void)[] = [];
   /** One call at a time: a connection answers in order. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Under way, or waiting for their turn. */
+  #calls = 0;
 
   constructor(options: ServerOptions) {
     this.host = options.host;
@@ -86,6 +88,18 @@ class LiveServer implements Server {
       this.#witness = null;
       return { kind: 'answered', facts: result };
     });
+  }
+
+  async pulse(withinMs: number): Promise<boolean> {
+    const line = this.#line;
+    if (line === null || this.#calls > 0) return true;
+    try {
+      await line.link.ping(new Deadline(withinMs));
+      return true;
+    } catch (error) {
+      // A connection that broke is told by its own end.
+      return !(error instanceof DeadlinePassed);
+    }
   }
 
   apply(step: PlainStep): Promise<Applied> {
@@ -206,7 +220,10 @@ class LiveServer implements Server {
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(act);
+    this.#calls += 1;
+    const result = this.#turn.then(act).finally(() => {
+      this.#calls -= 1;
+    });
     // The next call waits for this one to end, however it ends; its own caller is told.
     this.#turn = result.catch(() => undefined);
     return result;

@@ -92,6 +92,16 @@ export class Link {
     return Array.isArray(rows) ? rows.map(asRow) : [];
   }
 
+  /** The smallest question. After DeadlinePassed its answer is still to come, before that of what is asked next: nothing is lost by it. */
+  async ping(deadline: Deadline): Promise<void> {
+    await within<void>(deadline, 'ping', (resolve, reject) => {
+      this.#connection.ping((error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
+    });
+  }
+
   /** Calls back once when the other side, or the network, ended this link; at once when that has already happened. */
   onEnd(listener: () => void): void {
     if (this.#ended) listener();

@@ -13,6 +13,11 @@ export interface Server {
    * `row`: also where nothing of ours was there when the connection was opened; else the row is read only if it was.
    */
   probe(want?: { readonly row: boolean }): Promise<Evidence>;
+  /**
+   * Does it say a word within that time, on the connection that stands? It is the smallest question there is, and no evidence: a look says
+   * what a silence means. True also when it cannot be asked, because no connection stands or a call is under way.
+   */
+  pulse(withinMs: number): Promise<boolean>;
   /** Does one step; bounded. A step whose answer did not come is a Failure and may still happen: look again. */
   apply(step: PlainStep): Promise<Applied>;
   /** True when the established connection broke since the last successful probe. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { hears, heartbeatAdvice, listen } from '../../src/core/witness.ts';
+import { deafInMs, hearingWindowMs, hears, heartbeatAdvice, listen } from '../../src/core/witness.ts';
 import { someReplication } from '../support/facts.ts';
 
 const AT_REST = someReplication();
@@ -34,6 +34,15 @@ test('what only the SQL thread did is no sign of life', () => {
 test('nobody who listens hears nobody', () => {
   expect(hears(null)).toBe(false);
 });
+
+test.each([0, 400, 2_250, 2_251, 60_000])(
+  'after %i ms it is known when a thread that gets nothing hears no more',
+  (silentMs) => {
+    const after = (ms: number) => ({ silentMs: silentMs + ms, heartbeatMs: 1_000 });
+    expect(hears(after(deafInMs(after(0))))).toBe(false);
+    expect(hears(after(deafInMs(after(0)) - 1))).toBe(silentMs <= hearingWindowMs(1_000));
+  },
+);
 
 test('the operator is told of heartbeats that are too rare, or that nobody asked for', () => {
   expect(heartbeatAdvice(1_000)).toBeNull();

@@ -208,6 +208,35 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     await vi.waitUntil(async () => (await sessionsOf(MMM.user)) === 1, { timeout: 5_000 });
   });
 
+  test('a frozen host says no word, and the connection that was asked for one can be asked on when it is woken', async () => {
+    const server = serverFor(pair.a);
+    expect(await server.pulse(50)).toBe(true);
+    expect(await sessionsOf(MMM.user)).toBe(0);
+    await server.probe();
+    expect(await server.pulse(1_000)).toBe(true);
+    await frozen(pair.a);
+    try {
+      const started = performance.now();
+      expect(await server.pulse(100)).toBe(false);
+      expect(performance.now() - started).toBeLessThan(350);
+      // A look has its own whole time, and nobody asks for a word meanwhile.
+      const look = server.probe();
+      expect(await server.pulse(50)).toBe(true);
+      expect((await look).kind).toBe('silent');
+      expect(performance.now() - started).toBeGreaterThanOrEqual(100 + CONNECT_TIMEOUT_MS - 10);
+    } finally {
+      pair.a.thaw();
+    }
+    expect((await server.probe()).kind).toBe('answered');
+    await vi.waitUntil(async () => (await sessionsOf(MMM.user)) === 1, { timeout: 5_000 });
+    const sessions = await idsOf(MMM.user);
+    await frozen(pair.a);
+    expect(await server.pulse(50)).toBe(false);
+    pair.a.thaw();
+    expect((await server.probe()).kind).toBe('answered');
+    expect(await idsOf(MMM.user)).toEqual(sessions);
+  });
+
   test('a killed host breaks the connection at once and is refused, until it is back', async () => {
     const server = serverFor(pair.a);
     const broken = vi.fn();

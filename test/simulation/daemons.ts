@@ -12,6 +12,7 @@ import type { Step } from '../../src/core/step.ts';
 import { makeIdentifyRound } from '../../src/identify.ts';
 import { makeMonitorRound } from '../../src/monitor.ts';
 import { type Round, supervise, Wake } from '../../src/ops/supervise.ts';
+import { Pulse } from '../../src/pulse.ts';
 import type { SimStore } from './board.ts';
 import type { SimFence } from './fence.ts';
 import type { Life } from './process.ts';
@@ -67,6 +68,8 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
     server.onBroken(() => wake.wake());
     return server;
   };
+  const pulse = new Pulse({ clock: life.clock, wake: () => wake.wake() });
+  const pulsing = pulse.run(life.stop);
   await supervise({
     ...loopOf(parts, log),
     name: pair.tag,
@@ -81,6 +84,7 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
         primary: open(pair.primary),
         secondary: open(pair.secondary),
         store,
+        pulse,
         clock: life.clock,
         log,
         observer: life.name,
@@ -89,6 +93,7 @@ async function runMonitor(parts: DaemonParts): Promise<void> {
     roundDeadlineMs: MONITOR_DEADLINE_MS,
     wake,
   });
+  await pulsing;
 }
 
 async function runIdentify(parts: DaemonParts): Promise<void> {

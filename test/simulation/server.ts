@@ -34,6 +34,7 @@ export class SimServer implements Server {
   #closed = false;
   readonly #listeners: (() => void)[] = [];
   #turn: Promise<unknown> = Promise.resolve();
+  #calls = 0;
 
   constructor(parts: SimServerParts) {
     this.#parts = parts;
@@ -59,6 +60,15 @@ export class SimServer implements Server {
       this.#witness = null;
       return { kind: 'answered', facts: result };
     });
+  }
+
+  async pulse(withinMs: number): Promise<boolean> {
+    if (this.#line === null || this.#calls > 0) return true;
+    try {
+      return await this.#ask(() => true, withinMs);
+    } catch (error) {
+      return !(error instanceof DeadlinePassed);
+    }
   }
 
   apply(step: PlainStep): Promise<Applied> {
@@ -233,7 +243,10 @@ export class SimServer implements Server {
   }
 
   #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(act);
+    this.#calls += 1;
+    const result = this.#turn.then(act).finally(() => {
+      this.#calls -= 1;
+    });
     this.#turn = result.catch(() => undefined);
     return result;
   }

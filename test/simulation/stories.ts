@@ -547,6 +547,18 @@ export const STORIES = {
       await rests();
     },
   },
+  'the active freezes': {
+    about: 'L1: at whatever moment of everybody’s interval, the other host takes writes within lease + 4 s',
+    options: { monitors: 2 },
+    attempts: 10,
+    tell: async (scene) => silentFor(scene, () => scene.a.freeze()),
+  },
+  'the active is cut off from everything': {
+    about: 'L1: at whatever moment of everybody’s interval, the other host takes writes within lease + 4 s',
+    options: { monitors: 2 },
+    attempts: 10,
+    tell: async (scene) => silentFor(scene, () => void scene.cutOff('A')),
+  },
 } as const satisfies Readonly<Record<string, Story>>;
 
 export type StoryName = keyof typeof STORIES;
@@ -573,6 +585,17 @@ async function flagOnRowAlone({ world, a, process, cut, at, until }: Scene): Pro
   await until(() => a.schema.row?.lease.kind === 'endless');
   await until(() => process('agent-2').state === 'down');
   heal();
+}
+
+/** The budget of the design, in seconds: lease + 4. */
+const SILENT_BUDGET_SEC = 7;
+
+async function silentFor({ b, attempt, checkers, run, until }: Scene, act: () => void): Promise<void> {
+  await run(attempt * 0.11);
+  act();
+  if (!(await until(() => b.takesWrites, SILENT_BUDGET_SEC))) {
+    checkers.violated('L1', `B is not opened within ${SILENT_BUDGET_SEC} s`);
+  }
 }
 
 /** A dies, and agent-1, alone, is stopped at its nth call or look of the failover. */

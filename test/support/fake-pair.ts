@@ -4,9 +4,13 @@
 import type { Evidence, Facts, Failure } from '../../src/core/observation.ts';
 import type { Host } from '../../src/core/pair.ts';
 import type { Applied, Step } from '../../src/core/step.ts';
+import type { MonitorParts } from '../../src/monitor.ts';
 import type { Server } from '../../src/mysql/server.ts';
 import { PRIMARY, SECONDARY } from './build.ts';
 import { failure, someFacts, someReplication } from './facts.ts';
+
+/** For rounds that a test begins by hand. */
+export const NO_PULSE: MonitorParts['pulse'] = { rest: () => false, watch: () => {} };
 
 export class FakeServer implements Server {
   readonly host: Host;
@@ -27,6 +31,10 @@ export class FakeServer implements Server {
 
   async probe(): Promise<Evidence> {
     return this.down ?? { kind: 'answered', facts: this.facts };
+  }
+
+  async pulse(_withinMs: number): Promise<boolean> {
+    return this.down?.kind !== 'silent';
   }
 
   async apply(step: Step): Promise<Applied> {

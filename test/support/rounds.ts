@@ -8,7 +8,7 @@ import { type MonitorParts, makeMonitorRound } from '../../src/monitor.ts';
 import { aPair, PRIMARY } from './build.ts';
 import { FakeClock, fakeRandom } from './fake-clock.ts';
 import { fakeLog } from './fake-log.ts';
-import { type FakeServer, fakePair } from './fake-pair.ts';
+import { type FakeServer, fakePair, NO_PULSE } from './fake-pair.ts';
 import { MemoryBoard } from './memory-store.ts';
 import { UNGUARDED } from './unguarded.ts';
 
@@ -46,6 +46,7 @@ export function aWorld(
     primary: a,
     secondary: b,
     store,
+    pulse: NO_PULSE,
     clock,
     log,
     observer: 'monitor-1',
