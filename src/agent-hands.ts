@@ -107,6 +107,10 @@ async function guarded(
     }
     case 'grant':
       return await grant(parts, orders, step, { fence, passive });
+    case 'source-off':
+      return await call(fence, { do: 'source-off', epoch: orders.epoch });
+    case 'acknowledge':
+      return await call(fence, { do: 'acknowledge', epoch: orders.epoch, on: step.on });
     case 'await-lease':
       await clock.sleep(Math.min(step.forMs, LEASE_LOOK_MS));
       return { kind: 'not-done', why: 'its lease is not over yet' };
@@ -173,7 +177,7 @@ async function grant(
     lease: orders.lease,
     startedSec: step.startedSec,
     demand: step.demand,
-    lossless: false,
+    lossless: step.lossless,
   });
   // Its EVENT may be missing or of an older version; it is made again, and the next try finds it ticking.
   if (applied.kind === 'not-done' && applied.code === 'unarmed') await fence.install();

@@ -97,6 +97,7 @@ function guardOf(
     planned: board.terms.requestId !== null && !board.terms.force,
     passiveKnew: passive.kind === 'answered' ? null : passiveKnew,
     hook: work.hook ?? (policy.fenceHook === null ? 'none' : 'due'),
+    lossless: board.terms.durability === 'lossless' ? { complete: board.complete, divergence: board.divergence } : null,
   };
 }
 
@@ -245,7 +246,11 @@ export function isHealing(step: Step): boolean {
 
 /** What may be undone again at once by whatever made it necessary. */
 export function isRestless(step: Step): boolean {
-  return isHealing(step) || step.do === 'rearm' || step.do === 'install';
+  return isHealing(step) || isSemiSync(step) || step.do === 'rearm' || step.do === 'install';
+}
+
+function isSemiSync(step: Step): boolean {
+  return step.do === 'source-off' || step.do === 'acknowledge';
 }
 
 /** Its time counts as that of the drain. */

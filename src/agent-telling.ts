@@ -286,6 +286,9 @@ function eventOf(step: Step): string {
       return 'fenced';
     case 'await-lease':
       return 'fencing';
+    case 'source-off':
+    case 'acknowledge':
+      return 'semi-sync';
     case 'rearm':
       return 'rearmed';
     case 'clear-flag':

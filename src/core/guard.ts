@@ -1,7 +1,9 @@
 // What reconcile.ts asks about a pair with a safety on: who is claimed, opened and fenced, by the rows of both servers. The order of a
 // change is in docs/protocol.md; why it is not shorter, in its findings there.
 
+import type { Complete } from './complete.ts';
 import type { Board, Policy } from './decision.ts';
+import type { Divergence } from './divergence.ts';
 import type { HostRow } from './host-row.ts';
 import { leaseWaitMs } from './lease.ts';
 import type { Boot, Evidence, Facts } from './observation.ts';
@@ -45,6 +47,8 @@ export interface Guard {
   /** The decision that the passive knew when this agent saw its row last; null: it answers, or was never seen. */
   readonly passiveKnew: number | null;
   readonly hook: 'none' | 'due' | 'running' | 'succeeded' | 'failed';
+  /** What the board says of acknowledged commits, where the decision is for durability=lossless; null: it is for async. */
+  readonly lossless: { readonly complete: Complete | null; readonly divergence: Divergence | null } | null;
 }
 
 /** The row knows a higher decision, or another one of the same number: whoever obeys a lower one would go back (S3). */

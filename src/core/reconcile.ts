@@ -3,6 +3,7 @@
 // step is derived from facts, can be cut off anywhere and run twice. Order is safety here: see each branch.
 
 import type { Opening } from './call.ts';
+import { whyIncomplete } from './complete.ts';
 import type { Policy } from './decision.ts';
 import { type LeftBehind, leftBehind } from './divergence.ts';
 import {
@@ -15,6 +16,7 @@ import {
   wasOpenedInThisLife,
 } from './guard.ts';
 import { isArmed, SCHEMA_VERSION, wasOpenedUnder } from './host-row.ts';
+import { whyTailLost } from './lost-tail.ts';
 import type { Evidence, Facts, Replication, ThreadState } from './observation.ts';
 import { isAlive } from './observation.ts';
 import type { Host, Roles } from './pair.ts';
@@ -119,6 +121,8 @@ function plan(situation: Situation): Next {
     return hold(`the active ${roles.active} cannot be reached (${active.message}); ${roles.passive} is left as it is`);
   }
   if (!active.facts.readOnly) return keepOpen(situation, active.facts);
+  const incomplete = situation.force ? null : whyNotComplete(situation, active.facts);
+  if (incomplete !== null) return stuck(`${incomplete}; ${roles.active} is not opened`);
   if (guard !== null && guard.passiveStranger !== null && passive.kind === 'answered' && passive.facts.readOnly) {
     // What it holds says nothing of the server that we knew, which may take writes elsewhere.
     return situation.incumbent
@@ -147,6 +151,15 @@ function plan(situation: Situation): Next {
     );
   }
   return drainThenOpen(situation, active.facts, `${roles.passive} is unreachable (${passive.message})`);
+}
+
+/**
+ * Under durability=lossless only a host that holds every acknowledged commit is opened, or the one that acknowledged the last of them [F10]. The set
+ * stands still from the decision on until its host is open, so it is asked before anything is begun.
+ */
+function whyNotComplete({ roles, incumbent, guard }: Situation, active: Facts): string | null {
+  if (guard === null || guard.lossless === null || incumbent) return null;
+  return whyIncomplete(guard.lossless.complete, roles.active, active.boot);
 }
 
 /** Without a safety on nothing renews a lease, so a server that closes itself would be opened again and again. */
@@ -339,6 +352,8 @@ function clearFlags(situation: Situation, guard: Guard, active: Facts, passive: 
 /** Replication runs again both ways, but towards a host only once that host is known to be closed [F5]. */
 function heal(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles } = situation;
+  const semiSync = switchSides(situation, active, passive);
+  if (semiSync !== null) return semiSync;
   const onActive = active.replication;
   if (onActive !== null && replicatesFrom(onActive, roles.passive, passive.serverId)) {
     if (onActive.io === 'No' && onActive.sql === 'No') {
@@ -361,15 +376,33 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
   if (onPassive !== null && replicatesFrom(onPassive, roles.active, active.serverId)) {
     if (onPassive.io === 'No' && onPassive.sql === 'Yes' && situation.ioStopped.includes(roles.passive)) {
       // Only when an agent stopped it: a backup stops it too, and is none of our business.
-      return step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`);
+      return (
+        acknowledges(situation, passive) ??
+        step({ do: 'start-io', host: roles.passive }, `it was stopped for a change that did not happen`)
+      );
     }
     const clean = onPassive.ioError.code === 0 && onPassive.sqlError.code === 0;
     const cameBack = onPassive.sql === 'No' && situation.passiveRestarted;
     if (onPassive.io === 'No' && clean && (cameBack || neverStarted(onPassive))) {
-      return startAgain(roles.passive, onPassive);
+      return acknowledges(situation, passive) ?? startAgain(roles.passive, onPassive);
     }
   }
   return { kind: 'settled' };
+}
+
+/** Before replication runs again: the active acknowledges nothing, and what the passive applies waits for nobody. */
+function switchSides(situation: Situation, active: Facts, passive: Facts): Next | null {
+  const { roles, guard } = situation;
+  const silenced = acknowledgesNothing(situation, active);
+  if (silenced !== null || guard === null || !isClaimed(passive.row, guard.epoch)) return silenced;
+  return waitsForNobody(situation, roles.passive, passive);
+}
+
+/** It is closed by this decision, so that only the active can be told by it that a commit is safe. The thread that starts next says so. */
+function acknowledges({ roles, guard }: Situation, { semiSync, row }: Facts): Next | null {
+  if (guard === null || guard.lossless === null || !isClaimed(row, guard.epoch)) return null;
+  if (semiSync === null || semiSync.replica) return null;
+  return step({ do: 'acknowledge', host: roles.passive, on: true }, `${roles.passive} is the passive now`);
 }
 
 /** A planned change: the other host takes writes now. Nothing is touched unless the change can come to its end. */
@@ -464,6 +497,8 @@ function hasEverything(active: Facts, passive: Facts): boolean {
 function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
   const { roles, progress, policy, force } = situation;
   const replication = active.replication;
+  const waitless = waitsForNobody(situation, roles.active, active);
+  if (waitless !== null) return waitless;
   if (replication === null) return open(situation, active, `${why}; nothing to drain`);
   const limit = policy.drainTimeoutSec ?? (force ? FORCED_WAIT_SEC : null);
   const obstacle = cannotDrain(situation, active, replication);
@@ -483,6 +518,8 @@ function drainThenOpen(situation: Situation, active: Facts, why: string): Next {
   if (replication.io !== 'No') {
     return step({ do: 'stop-io', host: roles.active }, `${why}; nothing more is to arrive from it`);
   }
+  const silenced = acknowledgesNothing(situation, active);
+  if (silenced !== null) return silenced;
   if (!isApplied(active)) return step({ do: 'await-applied', host: roles.active }, why);
   return open(situation, active, `${why}; all that was received is applied`, 'drained');
 }
@@ -514,6 +551,13 @@ function fence(situation: Situation, passive: Facts, why: string): Next {
 function openAgain(situation: Situation, active: Facts): Next {
   const next = openIncumbent(situation, active);
   const { passive, guard } = situation;
+  if (guard !== null && guard.lossless !== null && passive.kind === 'answered' && !situation.force) {
+    const { divergence } = guard.lossless;
+    const recorded = divergence?.host === situation.roles.passive ? divergence : null;
+    const lost = whyTailLost(active, passive.facts, recorded);
+    // What it acknowledged is on the other host alone, which is to be the active then.
+    if (lost !== null) return failed(`${situation.roles.passive} holds ${lost} that ${situation.roles.active} lost`);
+  }
   // What the other one holds and this one lacks is counted before this one goes on without it [F21].
   if (guard === null || next.kind !== 'step' || next.step.do !== 'grant' || passive.kind !== 'answered') return next;
   return merge(next.step, next.why, leftBehind(active, passive.facts));
@@ -536,6 +580,8 @@ function openStopped(situation: Situation, active: Facts, why: string): Next {
   const host = situation.roles.active;
   const { replication } = active;
   if (guard === null || replication === null) return open(situation, active, why);
+  const waitless = waitsForNobody(situation, host, active);
+  if (waitless !== null) return waitless;
   // What can be applied is applied first, within a time; whatever stops the applying does not stop the opening.
   const drains =
     !isApplied(active) &&
@@ -543,16 +589,36 @@ function openStopped(situation: Situation, active: Facts, why: string): Next {
     cannotDrain(situation, active, replication) === null;
   if (drains && replication.sql === 'No') return startSql(situation);
   if (replication.io !== 'No') return step({ do: 'stop-io', host }, `${why}; nothing more is to arrive`);
+  const silenced = acknowledgesNothing(situation, active);
+  if (silenced !== null) return silenced;
   return drains ? step({ do: 'await-applied', host }, why) : open(situation, active, why);
 }
 
 function open(situation: Situation, active: Facts, why: string, demand: Opening['demand'] = 'io-stopped'): Next {
   const { roles, guard } = situation;
   if (guard !== null) {
-    return step({ do: 'grant', host: roles.active, demand, startedSec: active.boot.startedSec }, why);
+    // Only who forces it gets so far with one that is not.
+    const incomplete = active.readOnly ? whyNotComplete(situation, active) : null;
+    const lossless = guard.lossless !== null;
+    return step(
+      { do: 'grant', host: roles.active, demand, startedSec: active.boot.startedSec, lossless },
+      incomplete === null ? why : `${why}; SKIPPED: ${incomplete}`,
+    );
   }
   const deadlineServerTime = active.serverTime + situation.openWithinSec;
   return step({ do: 'open', host: roles.active, deadlineServerTime, drained: demand === 'drained' }, why);
+}
+
+/** On, its source side makes its own applier wait for an acknowledgement, for ever when the other host is dead [F12]. */
+function waitsForNobody({ guard }: Situation, host: Host, { semiSync }: Facts): Next | null {
+  if (guard === null || guard.lossless === null || semiSync?.source !== true) return null;
+  return step({ do: 'source-off', host }, `${host} is closed, and what it applies must wait for nobody`);
+}
+
+/** A host that took the role, and reaches the other one before that was closed, must not tell it that its commits are safe [F5]. */
+function acknowledgesNothing({ roles, guard }: Situation, { semiSync }: Facts): Next | null {
+  if (guard === null || guard.lossless === null || semiSync?.replica !== true) return null;
+  return step({ do: 'acknowledge', host: roles.active, on: false }, `${roles.active} is the active now`);
 }
 
 /** A drain stopped it, and then the other host came back with more: it is ours to start again. */
@@ -586,6 +652,11 @@ function merge(what: Step, why: string, rest: LeftBehind | null): Next {
 
 function hold(why: string): Next {
   return { kind: 'hold', outcome: 'held', why };
+}
+
+/** identify is to choose another one. */
+function failed(why: string): Next {
+  return { kind: 'hold', outcome: 'failed', why };
 }
 
 function stuck(why: string): Next {

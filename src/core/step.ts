@@ -42,7 +42,13 @@ export type GuardedStep =
       readonly host: Host;
       readonly demand: Opening['demand'];
       readonly startedSec: number;
+      /** Commits wait for an acknowledgement from the first one on. */
+      readonly lossless: boolean;
     }
+  /** The applier of a closed host waits for no acknowledgement. */
+  | { readonly do: 'source-off'; readonly host: Host }
+  /** Whether its I/O thread acknowledges what it receives, from its next start on. */
+  | { readonly do: 'acknowledge'; readonly host: Host; readonly on: boolean }
   /** Runs the operator's program that makes sure of a silent host. */
   | { readonly do: 'hook'; readonly host: Host }
   /** Waits (bounded) until the lease of the silent host is over. */
@@ -56,6 +62,8 @@ const GUARDED: Readonly<Record<GuardedStep['do'], true>> = {
   install: true,
   claim: true,
   grant: true,
+  'source-off': true,
+  acknowledge: true,
   hook: true,
   'await-lease': true,
   rearm: true,

@@ -82,6 +82,7 @@ function aGuard(changes: Partial<Guard> = {}): Guard {
     planned: false,
     passiveKnew: null,
     hook: 'none',
+    lossless: null,
     ...changes,
   };
 }

@@ -480,6 +480,8 @@ function fitsRoles(step: Step, active: string): boolean {
     case 'hook':
     case 'await-lease':
     case 'rearm':
+    case 'source-off':
+    case 'acknowledge':
     case 'clear-flag':
       throw new Error(`a server alone does not do the step ${step.do}`);
     default:

@@ -1,11 +1,11 @@
 // Two servers made of facts that replicate semi-synchronously, with the comparing calls that switch it, for the unit tests of whoever keeps the
 // complete set. What real servers do is tried in test/mysql/.
 
-import type { Call, Called } from '../../src/core/call.ts';
+import type { Call, Called, Opening } from '../../src/core/call.ts';
 import type { HostRow } from '../../src/core/host-row.ts';
 import type { Facts, SemiSync } from '../../src/core/observation.ts';
 import type { Host } from '../../src/core/pair.ts';
-import type { Fence } from '../../src/mysql/fence.ts';
+import type { Fence, Looked } from '../../src/mysql/fence.ts';
 import { failure } from './facts.ts';
 import { FakeServer } from './fake-pair.ts';
 import { A, active, B, passive } from './partnership.ts';
@@ -65,21 +65,40 @@ export class LosslessPair {
     return {
       host,
       install: async () => ({ kind: 'unfinished' }),
-      look: async () => ({ kind: 'none' }),
+      look: async () => this.#look(server),
       call: async (call) => this.#call(server, call),
       close: async () => {},
     };
+  }
+
+  #look({ down, facts: { row, boot } }: FakeServer): Looked {
+    if (down !== null) return down;
+    return row === null ? { kind: 'none' } : { kind: 'row', row, uuid: boot.uuid };
   }
 
   #call(server: FakeServer, call: Call): Called {
     if (server.down !== null) return server.down;
     const instead = this.answers?.(server.host, call) ?? null;
     if (instead !== null) return instead;
-    this.calls.push(`${server.host} ${call.do}${'on' in call ? ` ${call.on}` : ''}`);
+    const switched = 'on' in call ? call.on : 'lossless' in call ? call.lossless : '';
+    this.calls.push(`${server.host} ${call.do} ${switched}`.trim());
     const { row } = server.facts;
     if (row === null) return { kind: 'not-done', why: 'not-installed', row };
     if (row.epoch !== null && row.epoch.number > call.epoch.number) return { kind: 'refused', row };
     switch (call.do) {
+      case 'claim':
+        this.row(server, { epoch: call.epoch });
+        break;
+      case 'close':
+        this.row(server, { epoch: call.epoch, readOnly: true });
+        server.facts = { ...server.facts, readOnly: true };
+        break;
+      case 'open':
+        this.#open(server, call);
+        break;
+      case 'source-off':
+        this.semi(server, { source: false });
+        break;
       case 'sync':
         if (call.generation < row.generation) return { kind: 'not-done', why: 'stale', row };
         this.row(server, { generation: call.generation });
@@ -98,13 +117,19 @@ export class LosslessPair {
     return { kind: 'done', did: '', row: server.facts.row ?? row };
   }
 
+  #open(server: FakeServer, { epoch: { number, id }, startedSec, lossless }: Opening): void {
+    if (server.facts.readOnly && lossless) this.semi(server, { source: true });
+    this.row(server, { opened: { number, id, startedSec }, lease: { kind: 'endless' }, readOnly: false });
+    server.facts = { ...server.facts, readOnly: false };
+  }
+
   #io(server: FakeServer, runs: boolean): void {
     const { replication, semiSync } = server.facts;
     if (replication === null) return;
     server.facts = { ...server.facts, replication: { ...replication, io: runs ? 'Yes' : 'No' } };
     const acknowledges = runs && semiSync?.replica === true;
     this.semi(server, { replicaOn: acknowledges });
-    if (server === this.b) this.semi(this.a, { clients: acknowledges ? 1 : 0 });
+    this.semi(server === this.b ? this.a : this.b, { clients: acknowledges ? 1 : 0 });
   }
 }
 
