@@ -8,7 +8,7 @@ import { losses } from '../src/core/losses.ts';
 import type { Host } from '../src/core/pair.ts';
 import { otherHost } from '../src/core/pair.ts';
 import { openServer } from '../src/mysql/connection.ts';
-import { ask, fenceProspect, lookAhead, type OperatorParts } from '../src/operator.ts';
+import { ask, fenceProspect, lookAhead, lossProspect, type OperatorParts } from '../src/operator.ts';
 import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { confFlag, debugFlag, MANAGER_CONF, redisFlag } from './base.ts';
 import { whoAsks, withBoard } from './board.ts';
@@ -63,7 +63,7 @@ nobody knows whether it takes writes, and --force goes on all the same: make sur
       if (prospect.against.length > 0) {
         throw tell(`${pair.tag}: no failover to ${to}, and nothing was changed:`, prospect.against);
       }
-      const lost = await lossesOf(pair, to, prospect.board);
+      const lost = [...lossProspect(prospect), ...(await lossesOf(pair, to, prospect.board))];
       if (!flags.force)
         throw tell(`${pair.tag}: nothing was changed. A failover to ${to} needs --force, because:`, lost);
       this.log([`${pair.tag}: forced failover to ${to}, although:`, ...lost.map((line) => `  - ${line}`)].join('\n'));

@@ -3,6 +3,7 @@
 
 import { unarmed } from './core/arming.ts';
 import { answerOf, type Board, type Policy } from './core/decision.ts';
+import { whyNotCompleteNow } from './core/durability.ts';
 import { leaseWaitMs } from './core/lease.ts';
 import { type Evidence, isAlive, type Observation } from './core/observation.ts';
 import type { Host, Pair } from './core/pair.ts';
@@ -42,6 +43,8 @@ export interface Prospect {
   readonly against: readonly string[];
   /** The host takes the writes already: nothing is to be done. */
   readonly already: boolean;
+  /** Why the host may lack commits that clients were told of; null: it lacks none, or none were promised to be kept. */
+  readonly incomplete: string | null;
   /** Automatic decisions are paused: who forgot that should know. */
   readonly paused: boolean;
 }
@@ -62,6 +65,8 @@ export async function lookAhead({ pair, store, clock }: OperatorParts, { kind, t
     against.push('nobody has decided about this pair yet: does an identify run?');
   else against.push(...objections({ kind, to: target }, { pair, roles, observations: { primary, secondary }, nowMs }));
   if (kind === 'switchover') against.push(...unfitForLease(board, target === pair.primary ? primary : secondary));
+  const incomplete = whyNotCompleteNow(board, target, { primary, secondary });
+  if (kind === 'switchover' && incomplete !== null) against.push(incomplete);
   if (leader === null) against.push('no identify leads this pair, so nobody would decide it');
   if (listeners === 0) against.push('no agent listens, so nobody would do it');
   if (request !== null && request.refused === null && nowMs < request.expiresMs) {
@@ -69,7 +74,14 @@ export async function lookAhead({ pair, store, clock }: OperatorParts, { kind, t
   }
   if (kind === 'switchover' && against.length === 0) against.push(...unfinished(board));
   const already = roles?.active === target && board.opened === target && board.report?.outcome === 'opened';
-  return { board, to: target, against, already, paused: board.pause !== null && !isOver(board.pause, nowMs) };
+  return {
+    board,
+    to: target,
+    against,
+    already,
+    incomplete,
+    paused: board.pause !== null && !isOver(board.pause, nowMs),
+  };
 }
 
 /** With a safety on the server itself has a say in its opening: nobody is closed for one that could not be opened. */
@@ -107,6 +119,14 @@ export function fenceProspect(
     `TWO WRITERS ARE POSSIBLE: ${why}, so nothing closes ${host}. If it runs, whoever reaches it writes there until an agent reaches it again. Make sure that it is off`,
     ...hook,
   ];
+}
+
+/** What becomes of the promise that no commit is lost; nothing where none was given. */
+export function lossProspect({ board, to, incomplete }: Pick<Prospect, 'board' | 'to' | 'incomplete'>): string[] {
+  if (board.terms.durability !== 'lossless') return [];
+  return incomplete === null
+    ? [`no commit that a client was told of is lost: ${to} is complete`]
+    : [`COMMITS THAT CLIENTS WERE TOLD OF MAY BE LOST: ${incomplete}`];
 }
 
 /** What an operator is told of the lease when a pair is paused or resumed; '' when no safety is on. */

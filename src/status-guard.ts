@@ -9,6 +9,7 @@ import type { Observation, SeenFacts, SeenRow } from './core/observation.ts';
 import { type Epoch, type Host, isSameEpoch, type Roles } from './core/pair.ts';
 import { isOver } from './core/request.ts';
 import { whyStranger } from './core/stranger.ts';
+import { type DurabilityStatus, durabilityLines, durabilityStatus } from './status-durability.ts';
 
 export interface LeaseStatus {
   /**
@@ -36,6 +37,8 @@ export interface RowStatus {
 
 export interface GuardStatus {
   readonly lease: LeaseStatus;
+  /** null: durability=async, and nothing else is to be. */
+  readonly durability: DurabilityStatus | null;
   /** How many registered agents arm the lease; null: the policy is not on the board. */
   readonly agentsWanted: number | null;
   /** The names of those that reach both servers. */
@@ -76,6 +79,7 @@ export function guardStatus(scene: GuardScene): GuardStatus | null {
   const namesOf = (records: readonly AgentRecord[]) => records.map(({ name }) => name);
   return {
     lease: leaseOf(scene, terms.lease, roles.active, seen.get(roles.active)),
+    durability: durabilityStatus(scene, roles),
     agentsWanted: policy?.leaseAgents ?? null,
     registered: namesOf(registered),
     unregistered: namesOf(agents.filter((agent) => !registered.includes(agent))),
@@ -107,7 +111,11 @@ function whyEndless({ board, policy, agents, observations, nowMs }: GuardScene):
   const { pause, roles } = board;
   if (pause !== null && !isOver(pause, nowMs)) return `paused by ${pause.by}`;
   if (policy === null) return 'no policy is on the board';
-  if (policy.fencing === 'none') return 'fencing=none, and the servers still have the rows of a lease';
+  if (policy.fencing === 'none') {
+    return policy.durability === 'lossless'
+      ? 'fencing=none, so nothing closes it'
+      : 'fencing=none, and the servers still have the rows of a lease';
+  }
   const of = (host: Host | undefined) => observations.find((seen) => seen.host === host) ?? null;
   const scene = { board, policy, agents, active: of(roles?.active), passive: of(roles?.passive) };
   return whyUnfenced(scene) ?? 'identify is about to arm it; does one run?';
@@ -177,11 +185,13 @@ function named(epoch: Epoch | null): string {
 
 /** Further lines of the contract's text. */
 export function guardLines(tag: string, status: GuardStatus): string[] {
-  const { lease, agentsWanted, registered, unregistered, tooFew, renewals, disagreements, strangers } = status;
+  const { lease, durability, agentsWanted, registered, unregistered, tooFew, renewals, disagreements, strangers } =
+    status;
   const wanted = agentsWanted === null ? '' : ` of ${agentsWanted}`;
   const absent = unregistered.length === 0 ? '' : `; not reaching both servers: ${unregistered.join(', ')}`;
   return [
     `  lease: ${leaseText(lease)}`,
+    ...(durability === null ? [] : durabilityLines(durability)),
     `  agents: ${registered.length}${wanted} registered${registered.length === 0 ? '' : `: ${registered.join(', ')}`}${absent}`,
     ...(tooFew === null ? [] : [`  too few: ${tooFew}`]),
     ...renewals.map((renewal) => `  renewal: ${renewalText(renewal)}`),

@@ -64,6 +64,7 @@ async function decided(epoch: Epoch, over: Partial<Decision> = {}): Promise<void
       preferred: SECONDARY,
       force: true,
       lease: 'finite',
+      durability: 'lossless',
       otherNumber: 5,
     },
     unfenced: false,
@@ -163,6 +164,7 @@ describe('the last agent', () => {
       preferred: SECONDARY,
       otherNumber: 5,
       lease: 'endless',
+      durability: 'lossless',
     });
     expect(a.row).toMatchObject({ epoch, opened: { number: 8 }, lease: { kind: 'endless' }, readOnly: false });
     expect(b.row).toMatchObject({ epoch, unfenced: true });

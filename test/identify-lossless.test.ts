@@ -159,6 +159,20 @@ describe('without loss the role', () => {
   });
 });
 
+test('a set that another identify let begin anew counts for the one that leads again', async () => {
+  const world = await both();
+  await world.clock.advance(11_000);
+  expect(await world.store.lead(U, 'identify-2', 60_000)).toBe(true);
+  await world.run(1);
+  world.board.hashes.delete(keysOf(U).complete);
+  await put(world, 3, [A, B]);
+  await world.store.resign(U, 'identify-2');
+  await world.run(1);
+  die(world);
+  await world.run(3);
+  expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
+});
+
 describe('an emptied board', () => {
   test('leaves the role to the host that was opened last, lossless, and forgets who was complete', async () => {
     const world = await both();

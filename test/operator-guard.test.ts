@@ -2,9 +2,10 @@
 // may cost, what a pause does.
 
 import { describe, expect, it } from 'vitest';
-import { type Decision, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
+import type { Member } from '../src/core/complete.ts';
+import { type Decision, type Durability, type Life, NO_SAFETY, NO_TERMS, type Policy } from '../src/core/decision.ts';
 import type { SeenFacts, SeenRow } from '../src/core/observation.ts';
-import { fenceProspect, leaseOfPause, lookAhead } from '../src/operator.ts';
+import { fenceProspect, leaseOfPause, lookAhead, lossProspect } from '../src/operator.ts';
 import { pairStatus, statusText } from '../src/status.ts';
 import { anObservation, aPair, aSighting, NOW_MS, PRIMARY, SECONDARY } from './support/build.ts';
 import { answered, failure } from './support/facts.ts';
@@ -15,6 +16,8 @@ const POLICY: Policy = { ...NO_SAFETY, fencing: 'lease', onUnreachable: 'wait' }
 const EPOCH = { number: 7, id: 'e7', active: PRIMARY } as const;
 const A = { uuid: 'uuid-a', startedSec: 10 };
 const B = { uuid: 'uuid-b', startedSec: 20 };
+const MEMBER_A: Member = { host: PRIMARY, ...A };
+const MEMBER_B: Member = { host: SECONDARY, ...B };
 const OPENED = { number: 7, id: 'e7', startedSec: A.startedSec };
 const ROW: SeenRow = { epoch: EPOCH, opened: null, unfenced: false, generation: 0, lease: 'none', armed: true };
 
@@ -24,18 +27,20 @@ async function aGuardedPair({
   unfenced = false,
   passive = {},
   armed = true,
+  durability = 'async',
 }: {
   lease?: Decision['terms']['lease'];
   unfenced?: boolean;
   passive?: Partial<SeenFacts>;
   armed?: boolean;
+  durability?: Durability;
 } = {}) {
   const pair = aPair();
   const { uniqsign } = pair;
   const clock = new FakeClock(NOW_MS);
   const store = new MemoryBoard(() => clock.wall()).store({ topic: 'mmm-switch-channel' });
   const roles = { active: PRIMARY, passive: SECONDARY };
-  const terms = { ...NO_TERMS, lease };
+  const terms = { ...NO_TERMS, lease, durability };
   await store.commitRoles(uniqsign, { roles, epoch: EPOCH, reasons: [], atMs: NOW_MS, terms, unfenced }, null, POLICY);
   const active = anObservation({
     host: PRIMARY,
@@ -61,7 +66,10 @@ async function aGuardedPair({
   const parts = { pair, store, clock, random: fakeRandom(), by: 'dba@db1' };
   const against = async (kind: 'switchover' | 'failover') =>
     (await lookAhead(parts, { kind, to: SECONDARY, withinSec: 5 })).against;
-  return { pair, store, clock, against, board: () => store.board(uniqsign) };
+  const complete = async (...hosts: readonly Member[]) =>
+    await store.putComplete(uniqsign, EPOCH, null, { generation: 4, writer: MEMBER_A, hosts: [MEMBER_A, ...hosts] });
+  const losses = async () => lossProspect(await lookAhead(parts, { kind: 'failover', to: SECONDARY, withinSec: 5 }));
+  return { pair, store, clock, against, complete, losses, board: () => store.board(uniqsign) };
 }
 
 describe('a switchover', () => {
@@ -87,6 +95,26 @@ describe('a switchover', () => {
   it('to another server than the member is refused', async () => {
     const { against } = await aGuardedPair({ passive: { boot: { uuid: 'uuid-x', startedSec: 30 } } });
     expect(await against('switchover')).toEqual([expect.stringContaining('IS ANOTHER SERVER')]);
+  });
+
+  it('of a lossless pair goes to a complete host only', async () => {
+    const { against, complete, store, pair } = await aGuardedPair({ durability: 'lossless' });
+    const unknown = `nobody knows whether ${SECONDARY} holds every acknowledged commit: the board does not say which hosts are complete`;
+    expect(await against('switchover')).toEqual([unknown]);
+    // Forced, the operator has seen what may be lost.
+    expect(await against('failover')).toEqual([]);
+    await complete(MEMBER_B);
+    expect(await against('switchover')).toEqual([]);
+    const next = { generation: 5, writer: MEMBER_A, hosts: [MEMBER_A] };
+    await store.putComplete(pair.uniqsign, EPOCH, 4, next);
+    expect(await against('switchover')).toEqual([
+      `${SECONDARY} does not hold every acknowledged commit: only ${PRIMARY} does`,
+    ]);
+  });
+
+  it('of a pair that runs async asks for no complete host', async () => {
+    const { against } = await aGuardedPair();
+    expect(await against('switchover')).toEqual([]);
   });
 
   it('of a pair without a safety asks for nothing of this', async () => {
@@ -119,6 +147,16 @@ describe('what a forced failover may cost', () => {
     const { board } = await aGuardedPair();
     const policy = { ...POLICY, fenceHook: '/opt/fence' };
     expect(fenceProspect(await board(), policy, silent)[1]).toContain('the fence hook /opt/fence is run');
+  });
+
+  it('is no commit that a client was told of where the host is complete, and else may be some', async () => {
+    const { complete, losses } = await aGuardedPair({ durability: 'lossless' });
+    expect(await losses()).toEqual([
+      expect.stringMatching(/^COMMITS THAT CLIENTS WERE TOLD OF MAY BE LOST: nobody knows whether/),
+    ]);
+    await complete(MEMBER_B);
+    expect(await losses()).toEqual([`no commit that a client was told of is lost: ${SECONDARY} is complete`]);
+    expect(await (await aGuardedPair()).losses()).toEqual([]);
   });
 
   it('is nothing of this for a host that answers, or a pair without a safety', async () => {

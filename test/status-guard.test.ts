@@ -269,3 +269,86 @@ describe('another server behind an address', () => {
     expect(guardStatus(aScene({ active: { boot } }))?.strangers).toEqual([]);
   });
 });
+
+describe('durability=lossless', () => {
+  const B_BOOT = { uuid: 'uuid-b', startedSec: 1 };
+  const A = { host: PRIMARY, ...BOOT };
+  const B = { host: SECONDARY, ...B_BOOT };
+  const WANTED: Policy = { ...POLICY, durability: 'lossless' };
+  const TERMS = { ...NO_TERMS, lease: 'finite', durability: 'lossless' } as const;
+  const ABLE = { hasSemiSync: true };
+  const lossless = (board: Partial<Board>, over: Parameters<typeof aScene>[0] = {}) =>
+    aScene({ policy: WANTED, active: ABLE, passive: ABLE, ...over, board: { terms: TERMS, ...board } });
+  const linesAbout = (scene: GuardScene) =>
+    linesOf(scene).filter((line) => /^ {2}(durability|incomplete|joining)/.test(line));
+  const all = { generation: 12, writer: A, hosts: [A, B] };
+
+  it('shows who is complete', () => {
+    expect(linesAbout(lossless({ complete: all }))).toEqual([
+      `  durability: lossless; complete: ${PRIMARY}, ${SECONDARY}`,
+    ]);
+    expect(guardStatus(lossless({ complete: all }))?.durability).toEqual({
+      is: 'lossless',
+      why: '',
+      generation: 12,
+      complete: [PRIMARY, SECONDARY],
+      incomplete: [],
+      joining: null,
+    });
+  });
+
+  it('shows who is not, why, and who is about to be', () => {
+    const joining = { host: SECONDARY, by: 'db1', generation: 13, untilMs: NOW_MS + 1 };
+    const complete = { ...all, hosts: [A] };
+    const shown = [
+      `  durability: lossless; complete: ${PRIMARY}`,
+      `  incomplete: ${SECONDARY} does not hold every acknowledged commit: only ${PRIMARY} does`,
+    ];
+    expect(linesAbout(lossless({ complete, joining }))).toEqual([...shown, `  joining: ${SECONDARY}, by db1`]);
+    // Nobody sees to it any more.
+    expect(linesAbout(lossless({ complete, joining: { ...joining, untilMs: NOW_MS } }))).toEqual(shown);
+  });
+
+  it.each([
+    ['nobody wrote a set', { complete: null }, 'the board does not say which hosts are complete'],
+    [
+      'an old set came back',
+      { complete: { ...all, generation: 11 } },
+      'the board holds set 11, and set 12 was written already',
+    ],
+  ])('calls nobody complete where %s', (_name, board, why) => {
+    const active = { ...ABLE, row: aRow({ generation: 12 }) };
+    expect(linesAbout(lossless(board, { active }))).toEqual([
+      '  durability: lossless; complete: NOBODY KNOWN',
+      `  incomplete: nobody knows whether ${PRIMARY} holds every acknowledged commit: ${why}`,
+      `  incomplete: nobody knows whether ${SECONDARY} holds every acknowledged commit: ${why}`,
+    ]);
+  });
+
+  it('says why a pair runs async that should not, and of one that should says nothing', () => {
+    const terms = { ...TERMS, durability: 'async' } as const;
+    const without = lossless({ terms, complete: all }, { passive: { hasSemiSync: false } });
+    expect(linesAbout(without)).toEqual([
+      `  durability: ASYNC; runs async: ${SECONDARY} has no semi-synchronous replication (durability=lossless)`,
+    ]);
+    expect(guardStatus(without)?.durability).toMatchObject({ is: 'async', complete: [], incomplete: [] });
+    expect(linesAbout(lossless({ terms }))).toEqual([
+      '  durability: ASYNC; identify is about to decide that it be lossless; does one run, unpaused?',
+    ]);
+    expect(linesAbout(lossless({ terms }, { policy: POLICY }))).toEqual([]);
+    expect(guardStatus(lossless({ terms }, { policy: null }))?.durability).toBeNull();
+  });
+
+  it('says what is wrong with a lossless pair', () => {
+    const [line] = linesAbout(lossless({ complete: all }, { passive: { hasSemiSync: false } }));
+    expect(line).toContain(`; ${SECONDARY} has no semi-synchronous replication (durability=lossless): it can neither`);
+    expect(linesAbout(lossless({ complete: all }, { policy: POLICY }))[0]).toContain('decide that it be async');
+  });
+
+  it('needs no lease', () => {
+    const policy: Policy = { ...NO_SAFETY, durability: 'lossless' };
+    const scene = lossless({ ...ENDLESS, terms: { ...TERMS, lease: 'endless' }, complete: all }, { policy });
+    expect(linesOf(scene)[0]).toBe('  lease: endless, UNFENCED: fencing=none, so nothing closes it');
+    expect(linesAbout(scene)).toHaveLength(1);
+  });
+});

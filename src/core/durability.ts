@@ -122,6 +122,17 @@ export function whyNotComplete({ complete, doubt }: CompleteNow, host: Host, obs
   return whyIncomplete(complete, host, factsOf(observations, host)?.boot ?? null);
 }
 
+/** For people, who remember no generation: what the board and the rows say now. null: the host is complete, or nobody asks for that. */
+export function whyNotCompleteNow(
+  { terms, complete }: Pick<Board, 'terms' | 'complete'>,
+  host: Host,
+  observations: Both,
+): string | null {
+  if (terms.durability !== 'lossless') return null;
+  const now = completeNow(complete, highestGeneration(complete, observations));
+  return whyNotComplete(now, host, observations);
+}
+
 interface Unsettled {
   readonly policy: Pick<Policy, 'durability'>;
   readonly board: Pick<Board, 'terms' | 'complete'>;

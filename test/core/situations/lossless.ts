@@ -22,7 +22,7 @@ const ALL: Complete = { generation: 12, writer: A, hosts: [A, B] };
 const ONLY_PRIMARY: Complete = { ...ALL, hosts: [A] };
 const ONLY_SECONDARY: Complete = { ...ALL, writer: B, hosts: [B] };
 
-function lossless(complete: Complete | null, doubt: string | null = null): Partial<DecideInput> {
+function lossless(complete: Complete | null, doubt: string | null = null, unopened = false): Partial<DecideInput> {
   const guarded: Guarded = {
     lease: 'endless',
     verdict: { kind: 'unknown', why: '' },
@@ -30,7 +30,7 @@ function lossless(complete: Complete | null, doubt: string | null = null): Parti
     known: null,
     strangers: new Map(),
     lossless: { complete, doubt },
-    unopened: false,
+    unopened,
   };
   return { guarded };
 }
@@ -106,7 +106,7 @@ export const WITHOUT_LOSS: readonly (string | Situation)[] = [
   when('the former active, which nobody could fence, answers again and is open, and is not known to be complete', {
     primary: { ...OTHERS, row: aRow({ epoch: [9, PRIMARY], opened: 3 }) },
     secondary: { ...MINE, connections: 0, row: aRow({ epoch: [8, SECONDARY], opened: 8, lease: 'endless' }) },
-    input: { ...lossless(ONLY_PRIMARY), epoch: NINE },
+    input: { ...lossless(null, null, true), epoch: NINE },
     missed: true,
   }),
   when('an emptied board: both hosts are closed, and the one that was opened last keeps the role', {
