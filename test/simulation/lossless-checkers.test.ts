@@ -49,7 +49,7 @@ function aBench() {
       const roles = { active: a.host, passive: b.host };
       const epoch = { number: 1, id: 'd', active: a.host };
       const terms = { ...NO_TERMS, durability };
-      const decision = encodeEpoch({ roles, epoch, reasons: [], atMs: 1_000, terms, unfenced: null });
+      const decision = encodeEpoch({ roles, epoch, reasons: [], atMs: Date.UTC(2026, 0, 1), terms, unfenced: null });
       world.redis.memory.hashes.set(keysOf(world.pair.uniqsign).epoch, new Map(decision));
     },
     open(host: SimHost, lossless = true) {

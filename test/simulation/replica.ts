@@ -226,14 +226,13 @@ export class Replica {
     this.poke();
   }
 
-  /** Whether it acknowledges is settled anew with every connection. */
+  /** Whether it acknowledges is settled anew with every connection, and the source ends the one that it had before. */
   #meet(): void {
-    this.#leave();
-    if (!this.#owner.semiSync.replica) return;
-    const dump: Dump = {};
-    this.#dump = dump;
+    this.#dump = this.#owner.semiSync.replica ? {} : null;
     const { received } = this;
-    this.#tellSource((semiSync) => semiSync.meets(dump, received));
+    const dump = this.#dump;
+    if (dump !== null) this.#tellSource((semiSync) => semiSync.meets(dump, received));
+    else if (this.source.semiSync.hasClient) this.#tellSource((semiSync) => semiSync.meets(null, received));
   }
 
   #leave(): void {

@@ -239,6 +239,16 @@ describe('a replica', () => {
     }
   });
 
+  test('is not missed any more when it connects anew, acknowledging or not: the source ends its old connection', async () => {
+    const { a, b, run } = await aPairAtWork({ startsItself: true });
+    b.die(true);
+    await run(1_000);
+    b.restart();
+    await run(1_500);
+    expect(b.replica.runs).toBe(true);
+    expect(a.facts().semiSync).toMatchObject({ clients: 0 });
+  });
+
   test('F2: has lost what it acknowledged and did not apply after a restart, as its style says', async () => {
     for (const [style, left] of [
       [MARIADB, 0],

@@ -85,7 +85,7 @@ export class SemiSync {
   facts(replicaOn: boolean): SemiSyncFacts {
     return {
       source: this.#source,
-      clients: this.#client === null ? 0 : 1,
+      clients: this.hasClient ? 1 : 0,
       // The leader alone counts as a session that waits.
       waiting: this.#groups.length > 0 ? 1 : 0,
       acknowledged: this.#acknowledged,
@@ -118,10 +118,14 @@ export class SemiSync {
     if (isFirst) this.#parts.onChange();
   }
 
-  /** A replica connects, and with that says what it holds. */
-  meets(dump: Dump, received: number): void {
+  /** A replica connects, and with that says what it holds; null: one that does not acknowledge. Its connection of before is over. */
+  meets(dump: Dump | null, received: number): void {
     this.#client = dump;
-    this.acknowledge(dump, received);
+    if (dump !== null) this.acknowledge(dump, received);
+  }
+
+  get hasClient(): boolean {
+    return this.#client !== null;
   }
 
   left(dump: Dump): void {
