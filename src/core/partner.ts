@@ -153,7 +153,7 @@ function whyStuck({ roles, passive, passiveBroke, nowMs }: Partnership, { stuck 
   const isDown = passive.kind === 'refused' && passiveBroke;
   const forMs = nowMs - stuck.sinceMs;
   if (forMs < (isDown ? STUCK_DOWN_MS : STUCK_MS)) return null;
-  return `commits wait, and ${roles.passive} acknowledged none for ${forMs} ms`;
+  return `commits wait, and ${roles.passive} acknowledged none for ${Math.round(forMs)} ms`;
 }
 
 /** It would hold what it receives, and not be able to apply it when it is to be opened (S4). */

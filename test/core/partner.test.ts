@@ -230,7 +230,7 @@ describe('a passive that says nothing', () => {
   });
 
   it('is lost when commits waited for 1.5 s and none was acknowledged', () => {
-    const [began, still, over] = looks(waits(), { ...waits(), afterMs: 1_499 }, { ...waits(), afterMs: 1_500 });
+    const [began, still, over] = looks(waits(), { ...waits(), afterMs: 1_499 }, { ...waits(), afterMs: 1_500.25 });
     expect(began).toMatchObject({ kind: 'rest', inMs: 50 });
     expect(still).toMatchObject({ kind: 'rest' });
     expect(stepOf(over)).toMatchObject({ do: 'shrink', from: 12 });
