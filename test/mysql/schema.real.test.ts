@@ -115,7 +115,7 @@ describe.each(['mariadb', 'mysql56'] as const)('%s', (kind) => {
     expect(await fence.install()).toMatchObject({
       kind: 'done',
       changed: true,
-      row: { schemaVersion: 4, epoch: epoch(7), unfenced: true, generation: 12 },
+      row: { schemaVersion: SCHEMA_VERSION, epoch: epoch(7), unfenced: true, generation: 12 },
     });
     await done(fence.call(acknowledge));
     expect(await fence.install()).toMatchObject({ changed: false });
