@@ -65,6 +65,8 @@ export class Replica {
   #emptySinceMs = 0;
   /** Its connection to the source, when it acknowledges on it. */
   #dump: Dump | null = null;
+  /** What it had received when it connected. */
+  #metAt = 0;
   /** A transaction that is being applied waits for the acknowledgement that this very server wants [F12]. */
   #commits = false;
 
@@ -231,6 +233,7 @@ export class Replica {
     this.#dump = this.#owner.semiSync.replica ? {} : null;
     const { received } = this;
     const dump = this.#dump;
+    this.#metAt = received;
     if (dump !== null) this.#tellSource((semiSync) => semiSync.meets(dump, received));
     else if (this.source.semiSync.hasClient) this.#tellSource((semiSync) => semiSync.meets(null, received));
   }
@@ -241,11 +244,13 @@ export class Replica {
     if (dump !== null) this.#tellSource((semiSync) => semiSync.left(dump));
   }
 
+  /** Only what comes over the connection is acknowledged, and with it all before. */
   #acknowledge(): void {
     const dump = this.#dump;
     // As often as it is asked while commits wait: TCP would send again what a cut has swallowed.
-    if (dump === null || this.source.semiSync.waiting === 0) return;
     const { received } = this;
+    const isNew = received > this.#metAt;
+    if (dump === null || !isNew || this.source.semiSync.waiting === 0) return;
     this.#tellSource((semiSync) => semiSync.acknowledge(dump, received));
   }
 

@@ -118,10 +118,10 @@ export class SemiSync {
     if (isFirst) this.#parts.onChange();
   }
 
-  /** A replica connects, and with that says what it holds; null: one that does not acknowledge. Its connection of before is over. */
+  /** A replica connects; null: one that does not acknowledge. Its connection of before is over. MySQL takes it that it holds what it does not ask for. */
   meets(dump: Dump | null, received: number): void {
     this.#client = dump;
-    if (dump !== null) this.acknowledge(dump, received);
+    if (dump !== null && this.#parts.flavour === 'mysql') this.acknowledge(dump, received);
   }
 
   get hasClient(): boolean {
