@@ -77,7 +77,7 @@ export interface GuardWatch {
   /** The board holds less than this process knows: it was emptied or restored, and what the monitors wrote there may be as old. */
   wentBack(board: Pick<Board, 'epoch' | 'terms'>): boolean;
   /** A decision of ours is on the board. */
-  committed(decision: Pick<Decision, 'epoch' | 'anew'>): void;
+  committed(decision: Pick<Decision, 'epoch' | 'voidsComplete'>): void;
 }
 
 /** So often the policy on the board is looked at while nothing is decided. */
@@ -95,7 +95,7 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
   let policySeenMs = Number.NEGATIVE_INFINITY;
   let renewals: Renewals | null = null;
   let readySinceMs: number | null = null;
-  /** Of the complete set, since the board was last written anew: a lower one is of a dump. */
+  /** Of the complete set, since it last began anew: a lower one is of a dump. */
   let generation = 0;
   /** Under which epoch a host was last seen to be opened. */
   const opened = new Map<Host, EpochName>();
@@ -107,8 +107,8 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
     generation = 0;
   }
 
-  function committed({ epoch, anew }: Pick<Decision, 'epoch' | 'anew'>): void {
-    if (anew === true) generation = 0;
+  function committed({ epoch, voidsComplete }: Pick<Decision, 'epoch' | 'voidsComplete'>): void {
+    if (voidsComplete === true) generation = 0;
     known = epoch;
     committedNumber = epoch.number;
     policyIsOurs = true;

@@ -252,6 +252,8 @@ export function makeIdentifyRound(parts: IdentifyParts): () => Promise<{ nextMs?
       },
       unfenced: permission.unfenced,
       ...(view.behind ? { anew: true } : {}),
+      // Under another epoch than a lossless one the active acknowledged alone, whoever was complete before.
+      ...(board.terms.durability === 'lossless' ? {} : { voidsComplete: true }),
     };
     const outcome = await store.commitRoles(pair.uniqsign, decision, board.epoch, parts.policy);
     if (outcome.kind === 'conflict') {

@@ -96,6 +96,20 @@ describe('durability=lossless', () => {
     expect(said(await world.boardNow()).slice(1)).toEqual([SECONDARY, 'endless', 'lossless']);
   });
 
+  test('begins without a set, whatever was complete before commits were acknowledged by the active alone', async () => {
+    const world = await both();
+    world.identify = makeIdentifyRound({ ...world.parts, policy: NO_SAFETY });
+    await world.run(2);
+    expect((await world.boardNow()).terms.durability).toBe('async');
+    world.identify = makeIdentifyRound({ ...world.parts });
+    await world.run(8);
+    const now = await world.boardNow();
+    expect([now.terms.durability, now.complete]).toEqual(['lossless', null]);
+    die(world);
+    await world.run(4);
+    expect((await world.boardNow()).roles?.active).toBe(PRIMARY);
+  });
+
   test('goes with the policy, in the decision that brings the policy to the board', async () => {
     const world = await both();
     world.identify = makeIdentifyRound({ ...world.parts, policy: NO_SAFETY });

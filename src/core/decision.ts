@@ -19,6 +19,8 @@ export interface Decision {
   readonly unfenced: boolean | null;
   /** The board was emptied or restored: what it says of the last writer is void, and is gone in the same step. */
   readonly anew?: true;
+  /** The complete set on the board is of a time in which nobody kept it: it is gone in the same step. */
+  readonly voidsComplete?: true;
 }
 
 /** What a decision says beside its roles. What is past is carried on by decisions that keep the active. */

@@ -108,7 +108,7 @@ export function highestGeneration(complete: Complete | null, observations: Both)
   return Math.max(complete?.generation ?? 0, row?.generation ?? 0);
 }
 
-/** `highest`: the highest generation that was seen since the board was last written anew. A set from before is of an old dump [F8]. */
+/** `highest`: the highest generation that was seen since the set last began anew. A lower one is of an old dump [F8]. */
 export function completeNow(complete: Complete | null, highest: number): CompleteNow {
   if (complete === null) return { complete: null, doubt: null };
   if (complete.generation >= highest) return { complete, doubt: null };

@@ -75,7 +75,7 @@ export function changesOf(topic: string, uniqsign: string) {
 
     /** `guard`: what the epoch key must hold. */
     commit: ({ decision, policy, guard }: { decision: Decision; policy: Policy; guard: Fields }): Change => {
-      const { unfenced, terms, roles, anew } = decision;
+      const { unfenced, terms, roles, anew, voidsComplete } = decision;
       const announced = terms.lease === null ? announcement(roles) : { writes: [], messages: [] };
       return {
         guards: [{ key: keys.epoch, fields: guard }],
@@ -85,7 +85,8 @@ export function changesOf(topic: string, uniqsign: string) {
           text(keys.topic, topic),
           ...(unfenced === null ? [] : [text(keys.unfenced, encodeUnfenced(unfenced))]),
           ...announced.writes,
-          ...(anew === true ? [absent(keys.opened), absent(keys.complete), absent(keys.joining)] : []),
+          ...(anew === true ? [absent(keys.opened)] : []),
+          ...(anew === true || voidsComplete === true ? [absent(keys.complete), absent(keys.joining)] : []),
           absent(keys.report),
           absent(keys.request),
         ],

@@ -50,7 +50,8 @@ export interface Store {
    * One atomic step: compares the board's epoch with `expected` (number and id; null: there must be none), and writes epoch,
    * reasons, policy and, where the decision says so, the flag `unfenced`; publishes the `decided` wake-up. With no safety on it writes mode and
    * master and publishes the contract's message, too; with one on that is `announce`'s. It ends an operator's request, which was for the
-   * epoch before; a board that is written `anew` loses what an older one says of the last writer and of complete hosts.
+   * epoch before; a board that is written `anew` loses what an older one says of the last writer and of complete
+   * hosts, and one whose set nobody kept (`voidsComplete`) that set.
    */
   commitRoles(uniqsign: string, decision: Decision, expected: Epoch | null, policy: Policy): Promise<CommitOutcome>;
   /** Takes or renews the lead of a pair's identify for `ttlMs`. False: somebody else leads. */

@@ -316,6 +316,15 @@ export function guardConformance(name: string, makeBench: () => Promise<Bench>):
         expect(await found()).toEqual({ complete: null, joining: null });
       });
 
+      test('goes with a decision that finds it of a time in which nobody kept it, and leaves the last writer', async () => {
+        await store.putOpened(U, epoch, PRIMARY);
+        await store.putComplete(U, epoch, null, complete(5, B));
+        await store.beginJoin(U, epoch, 5, joining(6));
+        await store.commitRoles(U, { ...guarded(3), voidsComplete: true }, epoch, LEASE);
+        expect(await found()).toEqual({ complete: null, joining: null });
+        expect((await store.board(U)).opened).toBe(PRIMARY);
+      });
+
       test.each([
         ['that is half written', { generation: '3' }, 'writer is missing'],
         ['whose writer is none', { ...RAW_SET, writer: '"db1"' }, 'host is missing'],
