@@ -121,11 +121,14 @@ describe('durability=lossless', () => {
 });
 
 describe('without loss the role', () => {
-  test('goes to a complete host when the active dies', async () => {
+  test('goes to a complete host when the active dies, and leaves it to the agents who is complete then', async () => {
     const world = await both();
+    const { complete } = await world.boardNow();
     die(world);
     await world.run(3);
-    expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
+    const now = await world.boardNow();
+    expect(now.roles?.active).toBe(SECONDARY);
+    expect(now.complete).toEqual(complete);
   });
 
   test('stays with the dead active while the other host is not complete, with the reason, and goes when it is', async () => {
