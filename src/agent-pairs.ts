@@ -28,8 +28,10 @@ const KEEPER_DEADLINE_MS = 15_000;
 const LAST_ROUND_MS = 1_800;
 /** A round of the keeper is over within a moment, unless a server hangs. */
 const LAST_KEEPING_MS = 300;
-/** And then the agent takes its leave. All together less than ops/signals.ts waits for the end. */
+/** Then the agent takes its leave. All together less than ops/signals.ts waits for the end. */
 const LEAVE_MS = 2_300;
+/** And lets clients go, which is done within a moment. */
+const FAREWELL_MS = 400;
 
 export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFor' | 'fenceFor' | 'wake'> {
   readonly openServer: (host: Host) => Server;
@@ -58,9 +60,10 @@ interface Keeper {
 
 /** The third one. */
 interface PartnerLoop {
+  readonly keeper: PartnerKeeper;
   readonly wake: Wake;
-  /** Its connections are closed then, too. */
   readonly ended: Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 interface Keeping {
@@ -252,7 +255,19 @@ export class AgentPairs {
       if (stop.aborted) await this.#leave(uniqsign, keeper);
       await keeper.fences.close();
     }
-    await Promise.all([changing, this.#keeping.get(uniqsign)?.partner?.ended]);
+    const partner = this.#keeping.get(uniqsign)?.partner ?? null;
+    if (partner !== null) {
+      // After the lease's leave, which says on the board that this agent is gone.
+      if (stop.aborted) await Promise.race([this.#farewell(partner), clock.sleep(FAREWELL_MS)]);
+      await partner.ended;
+      await partner.close();
+    }
+    await changing;
+  }
+
+  async #farewell({ keeper, ended }: PartnerLoop): Promise<void> {
+    await ended;
+    await keeper.farewell(AbortSignal.timeout(FAREWELL_MS));
   }
 
   async #leave(uniqsign: string, { keeper, fences }: Keeper): Promise<void> {
@@ -352,10 +367,11 @@ export class AgentPairs {
       wake,
       stop: keeping.end.signal,
       log,
-    }).then(async () => {
-      await Promise.all([servers.close(), fences.close()]);
     });
-    keeping.partner = { wake, ended };
+    const close = async () => {
+      await Promise.all([servers.close(), fences.close()]);
+    };
+    keeping.partner = { keeper, wake, ended, close };
   }
 
   async #supervise(

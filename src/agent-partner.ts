@@ -52,6 +52,7 @@ export class PartnerKeeper {
   #memory: PartnerMemory = NO_MEMORY;
   /** Since when the passive is kept out of the set; null: it is not. */
   #outSinceMs: number | null = null;
+  #leaving = false;
 
   constructor(parts: PartnerKeeperParts) {
     this.#parts = parts;
@@ -89,6 +90,22 @@ export class PartnerKeeper {
     }
   }
 
+  /** The agent was stopped, and its leave is taken. Who is the last one lets the active go alone, or a passive that is lost later would stop it (L3). */
+  async farewell(signal: AbortSignal): Promise<void> {
+    const { store, uniqsign, name, log } = this.#parts;
+    try {
+      const agents = await store.agents(uniqsign);
+      if (agents.some((agent) => agent.name !== name && agent.reachesBoth)) return;
+      this.#leaving = true;
+      await this.settle(signal);
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error);
+      log.error(`the last agent: commits may go on waiting for the passive, and nobody sees to it: ${message}`, {
+        event: 'left',
+      });
+    }
+  }
+
   async #look({ board, policy }: FoundPair): Promise<Partnership | null> {
     const { roles, epoch, terms, complete, joining, divergence } = board;
     if (roles === null || epoch === null || terms.lease === null) return null;
@@ -100,6 +117,7 @@ export class PartnerKeeper {
       epoch,
       roles,
       durability: terms.durability,
+      leaving: this.#leaving,
       complete,
       joining,
       held: policy.onDivergence === 'hold' && divergence?.host === roles.passive,
@@ -180,7 +198,7 @@ export class PartnerKeeper {
       case 'shrink': {
         const line = `${active} alone holds every acknowledged commit from now on, because ${why}`;
         log.warn(line, { event: 'partner-lost', ...fields });
-        mailer.send('mmm-manager partner lost', `${line}\n`);
+        if (!this.#leaving) mailer.send('mmm-manager partner lost', `${line}\n`);
         break;
       }
       case 'give-up':

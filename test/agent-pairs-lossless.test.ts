@@ -3,6 +3,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.ts';
 import { type Decision, NO_SAFETY, NO_TERMS } from '../src/core/decision.ts';
+import { MmmError } from '../src/core/errors.ts';
 import type { Host } from '../src/core/pair.ts';
 import { FakeClock, fakeRandom, settle } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
@@ -42,7 +43,7 @@ beforeEach(() => {
   opened = [];
 });
 
-function parts(): AgentPairsParts {
+function parts(over: Partial<AgentPairsParts> = {}): AgentPairsParts {
   return {
     store: board.store({ topic: 'mmm' }),
     openServer: (host: Host) => {
@@ -64,6 +65,7 @@ function parts(): AgentPairsParts {
     intervalMs: 1_000,
     roundDeadlineMs: 60_000,
     stop: stop.signal,
+    ...over,
   };
 }
 
@@ -151,5 +153,53 @@ describe('the loop that keeps the complete set', () => {
     await once;
     expect(pair.a.facts.semiSync).toMatchObject({ source: false, waiting: 0 });
     expect((await setOnBoard())?.hosts).toMatchObject([{ host: A }]);
+  });
+});
+
+describe('a clean stop', () => {
+  const isWaitedFor = () => pair.a.facts.semiSync?.source;
+
+  it('of the last agent lets the active go alone: nobody would notice any more that the passive is gone (L3)', async () => {
+    await decided('lossless');
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await clock.advance(3_000);
+    expect(isWaitedFor()).toBe(true);
+    stop.abort();
+    await clock.advance(400);
+    await pairs.ended();
+    expect(isWaitedFor()).toBe(false);
+    expect((await setOnBoard())?.hosts).toMatchObject([{ host: A }]);
+  });
+
+  it('of one of two changes nothing', async () => {
+    await decided('lossless');
+    const other = new AbortController();
+    const [one, two] = [new AgentPairs(parts()), new AgentPairs(parts({ name: 'db2', stop: other.signal }))];
+    for (const pairs of [one, two]) await pairs.discover();
+    await clock.advance(4_000);
+    stop.abort();
+    await clock.advance(400);
+    await one.ended();
+    expect(isWaitedFor()).toBe(true);
+    expect((await setOnBoard())?.hosts).toHaveLength(2);
+    other.abort();
+    await clock.advance(400);
+    await two.ended();
+    expect(isWaitedFor()).toBe(false);
+  });
+
+  it('with the board away leaves the commits waiting, and says so', async () => {
+    await decided('lossless');
+    const log = fakeLog();
+    const pairs = new AgentPairs(parts({ log }));
+    await pairs.discover();
+    await clock.advance(3_000);
+    board.trouble = new MmmError('store-down', 'no Redis');
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+    expect(isWaitedFor()).toBe(true);
+    expect(log.lines.some((line) => line.includes('commits may go on waiting for the passive'))).toBe(true);
   });
 });

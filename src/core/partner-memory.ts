@@ -15,6 +15,8 @@ export interface Partnership {
   readonly durability: Durability;
   readonly complete: Complete | null;
   readonly joining: Joining | null;
+  /** This agent goes, and it is the last one: nobody would notice that the passive is gone, and clients would wait for it (L3). */
+  readonly leaving: boolean;
   /** What stayed on the passive waits for an operator. */
   readonly held: boolean;
   readonly active: Evidence;

@@ -66,12 +66,13 @@ export function nextPartnerStep(
 }
 
 function plan(seen: Partnership, memory: PartnerMemory): PartnerNext {
-  const { roles, durability, complete } = seen;
+  const { roles, complete } = seen;
   const active = openOf(seen);
   // Somebody else sees to it that there is a writer.
   if (active === null) return { kind: 'look', inMs: REST_MS };
   const isOn = active.semiSync?.source === true;
-  if (durability === 'async' && complete === null && !isOn) return rest(null);
+  const unwanted = whyUnwanted(seen);
+  if (unwanted !== null && complete === null && !isOn) return rest(null);
   const writer: Member = { host: roles.active, ...active.boot };
   const isKnown =
     complete !== null && isMember(complete.writer, writer) && complete.hosts.some((member) => isMember(member, writer));
@@ -111,7 +112,7 @@ function plan(seen: Partnership, memory: PartnerMemory): PartnerNext {
     }
     return step({ do: 'sync-off', generation }, `${roles.active} alone holds every acknowledged commit`);
   }
-  return durability === 'async' ? rest(null) : beginJoin(seen, memory, active, complete.generation);
+  return unwanted !== null ? rest(null) : beginJoin(seen, memory, active, complete.generation);
 }
 
 /** What the active says, if it is open under the board's decision in this life: only then anything here means something. */
@@ -121,10 +122,17 @@ function openOf({ active, epoch }: Partnership): Facts | null {
   return isClaimed(row, epoch) && wasOpenedUnder(row, epoch) && wasOpenedInThisLife(row, boot) ? active.facts : null;
 }
 
+/** Why the active is to acknowledge alone, whatever its partner is like; null: it is not. */
+function whyUnwanted({ durability, leaving }: Partnership): string | null {
+  if (durability === 'async') return 'the pair runs with durability=async';
+  return leaving ? 'the last agent was stopped, and nobody would notice that its partner is gone' : null;
+}
+
 /** Why the set must not say any longer that the passive holds every acknowledged commit; null: it does. */
 function whyLost(seen: Partnership, memory: PartnerMemory, active: Facts, complete: Complete): string | null {
-  const { roles, durability, passive } = seen;
-  if (durability === 'async') return 'the pair runs with durability=async';
+  const { roles, passive } = seen;
+  const unwanted = whyUnwanted(seen);
+  if (unwanted !== null) return unwanted;
   const partner = complete.hosts.find(({ host }) => host === roles.passive);
   if (partner === undefined || complete.hosts.length > 2)
     return 'the board calls a host complete that is not of the pair';
@@ -219,12 +227,13 @@ function beginJoin(seen: Partnership, memory: PartnerMemory, active: Facts, from
 
 /** A join of this agent, whose generation stands on the board. */
 function goOn(seen: Partnership, active: Facts, join: Join, alone: readonly Member[]): PartnerNext {
-  const { roles, durability, passive, nowMs } = seen;
+  const { roles, passive, nowMs } = seen;
   const giveUp = (why: string) => put('give-up', seen, active, alone, why);
   const waited = (sinceMs: number, why: string): PartnerNext =>
     nowMs - sinceMs < JOIN_WAIT_MS ? { kind: 'look', inMs: JOIN_LOOK_MS } : giveUp(`${why} within ${JOIN_WAIT_MS} ms`);
 
-  if (durability === 'async') return giveUp('the pair runs with durability=async');
+  const unwanted = whyUnwanted(seen);
+  if (unwanted !== null) return giveUp(unwanted);
   if (nowMs - join.beganMs >= JOIN_MS) return giveUp(`the join took longer than ${JOIN_MS} ms`);
   const why = whyNotReady(seen, active, true);
   if (why !== null || passive.kind !== 'answered') return giveUp(why ?? `${roles.passive} does not answer`);

@@ -185,6 +185,7 @@ describe('the set shrinks to the active', () => {
     ['the board is older than the row', { active: active({ row: { generation: 14 } }) }, /generation 14, the board 12/],
     ['the board is newer than the row', { active: active({ row: { generation: 3 } }) }, /generation 3, the board 12/],
     ['the pair is async', { durability: 'async' }, /durability=async/],
+    ['the last agent goes, after whom nobody would notice a loss', { leaving: true }, /the last agent was stopped/],
     [
       'the set names a host that is not of the pair',
       { complete: { ...BOTH, hosts: [A1, { ...B1, host: '10.0.0.9:3306' }] } },
@@ -338,6 +339,11 @@ describe('the passive joins', () => {
     expect(last(seen, { ...seen, afterMs: 50 })).toMatchObject({ kind: 'rest', trouble: null });
   });
 
+  it('not with the last agent that goes', () => {
+    const seen = { ...aloneWith(), leaving: true };
+    expect(last(seen, { ...seen, afterMs: 50 })).toMatchObject({ kind: 'rest', trouble: null });
+  });
+
   it('not by where the active stood long ago', () => {
     expect(last(aloneWith(), { ...aloneWith(), afterMs: 3_001 })).toEqual({ kind: 'look', inMs: 50 });
   });
@@ -441,6 +447,7 @@ describe('a join', () => {
     ],
     ['it takes too long', [{ ...joining(), afterMs: 4_050 }], /took longer than 4000 ms/],
     ['the pair becomes async', [{ ...joining(), durability: 'async' }], /durability=async/],
+    ['the last agent goes', [joining(), { ...on(), leaving: true }], /the last agent was stopped/],
   ])('is given up when %s', (_what, seen, why) => {
     const next = last(...begin, ...seen);
     const given = { do: 'give-up', from: 13, complete: { generation: 14, writer: A1, hosts: [A1] } };

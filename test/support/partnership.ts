@@ -97,6 +97,7 @@ export function aPartnership(changes: Partial<Partnership> = {}): Partnership {
     durability: 'lossless',
     complete: BOTH,
     joining: null,
+    leaving: false,
     held: false,
     active: active(),
     passive: passive(),
