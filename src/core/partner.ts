@@ -7,8 +7,8 @@ import { type Complete, isMember, type Joining, type Member } from './complete.t
 import { isClaimed, wasOpenedInThisLife } from './guard.ts';
 import { wasOpenedUnder } from './host-row.ts';
 import type { Evidence, Facts, ThreadError } from './observation.ts';
-import { type Join, learn, type PartnerMemory, type Partnership, placeOf } from './partner-memory.ts';
-import { hasReceived, isApplied } from './replication.ts';
+import { type Join, learn, type PartnerMemory, type Partnership, type Place, placeOf } from './partner-memory.ts';
+import { hasReceived, holdsGtids, isApplied } from './replication.ts';
 import { replicatesFrom } from './source.ts';
 
 /** Changes the board's set by comparing, or a server by a comparing call. Each can be cut off anywhere and done twice. */
@@ -282,9 +282,11 @@ function remember(seen: Partnership, memory: PartnerMemory, next: PartnerNext): 
   return known;
 }
 
-function isReceived(passive: Evidence, { binlog, gtid }: NonNullable<Join['goal']>): boolean {
-  if (passive.kind !== 'answered' || (binlog === null && gtid === null)) return false;
-  return hasReceived(passive.facts, binlog ?? { file: '', pos: 0 }, gtid);
+/** MySQL is not asked for its position while its commits may wait. A set of GTIDs says the same: every version that can be lossless counts whole transactions. */
+function isReceived(passive: Evidence, { binlog, gtid }: Place): boolean {
+  if (passive.kind !== 'answered') return false;
+  if (binlog !== null) return hasReceived(passive.facts, binlog, gtid);
+  return gtid !== null && holdsGtids(passive.facts, gtid);
 }
 
 function put(

@@ -405,6 +405,24 @@ describe('a join', () => {
     ]);
   });
 
+  it('goes by GTIDs where the active is not asked for its position while its commits may wait (MySQL)', () => {
+    const uuid = '11111111-1111-1111-1111-111111111111';
+    const far = { facts: { binlog: null, gtid: `${uuid}:1-9` } };
+    const received = (to: number): OfPassive => ({
+      facts: { gtid: `${uuid}:1-2` },
+      replication: { receivedGtid: `${uuid}:3-${to}` },
+    });
+    expect(steps(joining(), on(far), on(far, received(8)), on(far, received(9)))).toMatchObject([
+      { do: 'sync-on' },
+      { kind: 'look' },
+      { kind: 'look' },
+      { do: 'complete' },
+    ]);
+    // Without GTIDs nobody can say.
+    const unknown = { facts: { binlog: null, gtid: null } };
+    expect(steps(joining(), on(unknown), on(unknown), on(unknown)).at(-1)).toMatchObject({ kind: 'look' });
+  });
+
   it('names the passive in the life in which it received all of it', () => {
     const boot = { ...B_BOOT, startedSec: 300 };
     const again = (afterMs = 0) => ({ ...on({}, { facts: { boot } }), afterMs });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Replication } from '../../src/core/observation.ts';
-import { hasReceived, isApplied, type Progress, unapplied } from '../../src/core/replication.ts';
+import { hasReceived, holdsGtids, isApplied, type Progress, unapplied } from '../../src/core/replication.ts';
 import { someReplication } from '../support/facts.ts';
 
 /** A MariaDB channel with GTIDs, all applied. */
@@ -108,6 +108,31 @@ describe('received', () => {
     expect(hasReceived(at('binlog.999999'), { file: 'binlog.1000000', pos: 4 }, null)).toBe(false);
     expect(hasReceived(at('other.000009'), { file: 'binlog.000002', pos: 4 }, null)).toBe(false);
     expect(hasReceived(at('binlog.000009'), NOWHERE, null)).toBe(false);
+  });
+});
+
+describe('by GTIDs alone', () => {
+  const U1 = '11111111-1111-1111-1111-111111111111';
+  const U2 = '22222222-2222-2222-2222-222222222222';
+  const on = (gtid: string | null, receivedGtid: string | null) => ({
+    replication: someReplication({ receivedGtid }),
+    gtid,
+  });
+
+  test('a host holds what it applied and what it received', () => {
+    const wanted = `${U1}:1-10,${U2}:1-3`;
+    expect(holdsGtids(on(`${U1}:1-4,${U2}:1-3`, `${U1}:3-10`), wanted)).toBe(true);
+    expect(holdsGtids(on(`${U1}:1-4,${U2}:1-3`, `${U1}:3-9`), wanted)).toBe(false);
+    expect(holdsGtids(on(`${U1}:1-4`, `${U1}:3-10`), wanted)).toBe(false);
+    expect(holdsGtids(on(`${U1}:1-10,${U2}:1-3`, null), wanted)).toBe(true);
+    expect(holdsGtids({ replication: null, gtid: `${U1}:1-10,${U2}:1-3` }, wanted)).toBe(true);
+  });
+
+  test('nothing is known of a host without them, or with others', () => {
+    expect(holdsGtids(on(null, `${U1}:1-10`), `${U1}:1-10`)).toBe(false);
+    expect(holdsGtids(on('0-1-10', `${U1}:1-10`), `${U1}:1-10`)).toBe(false);
+    expect(holdsGtids(on(`${U1}:1-10`, 'what?'), `${U1}:1-10`)).toBe(false);
+    expect(holdsGtids(on(`${U1}:1-10`, null), 'what?')).toBe(false);
   });
 });
 
