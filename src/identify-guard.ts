@@ -14,13 +14,14 @@ import {
 } from './core/arming.ts';
 import type { Board, Decision, Durability, Policy, Terms } from './core/decision.ts';
 import {
+  type CompleteNow,
   durabilityChange,
   highestGeneration,
   judgedBy,
   permittedDurability,
   whyNotComplete,
 } from './core/durability.ts';
-import type { Observation } from './core/observation.ts';
+import { isAlive, type Observation } from './core/observation.ts';
 import type { Epoch, EpochName, Host, Pair } from './core/pair.ts';
 import { isOver, type Request } from './core/request.ts';
 import { highestIn, isOf, rowOf, whyOlder } from './core/rows.ts';
@@ -192,9 +193,13 @@ export function makeGuardWatch({ pair, policy, store, clock }: GuardParts): Guar
           kind === 'switchover' && lossless !== null ? whyNotComplete(lossless, to, observations) : null;
         return [strangers.get(to) ?? null, why, incomplete].filter((text) => text !== null);
       },
-      alarms: [...strangers.values(), tooFew, whyNoSuccessor(board, observations), durabilityDue.alarm].filter(
-        (text) => text !== null,
-      ),
+      alarms: [
+        ...strangers.values(),
+        tooFew,
+        whyNoSuccessor(board, observations),
+        durabilityDue.alarm,
+        whyStuck(lossless, board, observations),
+      ].filter((text) => text !== null),
     };
   }
 
@@ -261,6 +266,18 @@ function whyNoSuccessor({ roles, terms }: Board, { primary, secondary }: Seen['o
   if (passive?.evidence.kind !== 'answered') return null;
   const why = unarmed(passive.host, passive.evidence.facts, terms.lease);
   return why === null ? null : `NO FAILOVER IS POSSIBLE: ${why} (event_scheduler=ON in its my.cnf?)`;
+}
+
+/** The active is gone, and clients wait: the only host that answers is not known to hold what they were told of. */
+function whyStuck(lossless: CompleteNow | null, { roles }: Board, observations: Seen['observations']): string | null {
+  if (lossless === null) return null;
+  const both = [observations.primary, observations.secondary];
+  const gone = both.find((seen) => seen !== null && !isAlive(seen.evidence));
+  const left = both.find((seen) => seen?.evidence.kind === 'answered');
+  // A closed active that answers is opened again.
+  if (!gone || !left || left.host === roles?.active) return null;
+  const why = whyNotComplete(lossless, left.host, observations);
+  return why === null ? null : `NO FAILOVER IS POSSIBLE: ${why}`;
 }
 
 function strangersAmong(observations: readonly (Observation | null)[], { lives }: Board): ReadonlyMap<Host, string> {

@@ -124,25 +124,49 @@ describe('without loss the role', () => {
   test('goes to a complete host when the active dies, and leaves it to the agents who is complete then', async () => {
     const world = await both();
     const { complete } = await world.boardNow();
+    const { look } = world.a;
     die(world);
     await world.run(3);
     const now = await world.boardNow();
     expect(now.roles?.active).toBe(SECONDARY);
     expect(now.complete).toEqual(complete);
+    // It comes back: until it has joined it is incomplete, and nobody needs to look.
+    await put(world, 8, [B], B);
+    world.a.look = { ...look, readOnly: true, connections: 0 };
+    world.b.look = { ...world.b.look, io: 'Yes', replicationOk: true };
+    await world.run(3);
+    expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
+    expect(world.log.lines.filter((line) => line.includes('NO FAILOVER IS POSSIBLE'))).toEqual([]);
   });
 
   test('stays with the dead active while the other host is not complete, with the reason, and goes when it is', async () => {
     const world = await both();
     await put(world, 8, [A]);
+    await world.run(3);
+    const alarms = () => world.log.lines.filter((line) => line.startsWith('warn NO FAILOVER IS POSSIBLE'));
+    expect(alarms()).toEqual([]);
     die(world);
     await world.run(5);
     expect((await world.boardNow()).roles?.active).toBe(PRIMARY);
+    const why = `${SECONDARY} does not hold every acknowledged commit: only ${PRIMARY} does`;
+    expect(alarms()).toEqual([`warn NO FAILOVER IS POSSIBLE: ${why}`]);
     expect(world.log.lines.join('\n')).toContain(
       `${SECONDARY} does not become active (durability=lossless): ${SECONDARY} does not hold every acknowledged commit`,
     );
     await put(world, 9, [A, B]);
     await world.run(1);
     expect((await world.boardNow()).roles?.active).toBe(SECONDARY);
+  });
+
+  test('stays without an alarm where the active was restarted beside a dead passive: it is opened again', async () => {
+    const world = await both();
+    world.idle = true;
+    world.b.look = { ...world.b.look, ...GONE };
+    const boot = { uuid: A.uuid, startedSec: A.startedSec + 600 };
+    world.a.look = { ...world.a.look, readOnly: true, boot };
+    await world.run(4);
+    expect((await world.boardNow()).roles?.active).toBe(PRIMARY);
+    expect(world.log.lines.filter((line) => line.includes('NO FAILOVER IS POSSIBLE'))).toEqual([]);
   });
 
   test('goes wherever an operator forces it, and by a switchover to a complete host only', async () => {
@@ -221,6 +245,7 @@ describe('an emptied board', () => {
     await world.run(6);
     expect((await world.boardNow()).roles).toBeNull();
     expect(world.log.lines.join('\n')).toContain('nothing changes under durability=lossless');
+    expect(world.log.lines.join('\n')).toContain('warn NO FAILOVER IS POSSIBLE: nobody knows whether');
     world.a.look = { ...look, readOnly: true };
     await world.run(1);
     expect(said(await world.boardNow()).slice(1)).toEqual([PRIMARY, 'endless', 'lossless']);
