@@ -33,7 +33,7 @@ const LEAVE_MS = 2_300;
 /** And lets clients go, which is done within a moment. */
 const FAREWELL_MS = 400;
 
-export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFor' | 'fenceFor' | 'wake'> {
+export interface AgentPairsParts extends Omit<AgentParts, 'uniqsign' | 'serverFor' | 'fenceFor' | 'wake' | 'onOpened'> {
   readonly openServer: (host: Host) => Server;
   readonly openFence: (host: Host) => Fence;
   /** What the agent knew when it ended. */
@@ -298,6 +298,7 @@ export class AgentPairs {
       serverFor: (host) => servers.for(host),
       fenceFor: (host) => fences.for(host),
       wake: () => wake.wake(),
+      onOpened: () => this.#keeping.get(uniqsign)?.partner?.wake.wake(),
     });
     await this.#supervise({
       name: `pair ${uniqsign}`,

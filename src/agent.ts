@@ -74,6 +74,8 @@ export interface AgentParts {
   /** The comparing calls of a host, on a connection of this round's own: renewals go over another one. */
   readonly fenceFor: (host: Host) => Fence;
   readonly runHook: RunHook;
+  /** A host was opened: under durability=lossless its first commits wait until the partner's loop has seen it. */
+  readonly onOpened?: () => void;
   readonly salvage: Salvage;
 }
 
@@ -265,6 +267,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     }
     if (applied.kind !== 'done') return applied;
     if (isOpening(step)) {
+      parts.onOpened?.();
       current.opened ||= evidence.kind === 'answered' && evidence.facts.readOnly;
       const sinceMs = current.withoutWriterSinceMs;
       current.noWriterMs = sinceMs === null ? null : clock.monotonic() - sinceMs;

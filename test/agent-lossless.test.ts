@@ -81,8 +81,8 @@ describe('a switchover', () => {
       `${B} stop-io`,
       `${B} acknowledge false`,
       `${B} open true`,
-      `${A} source-off`,
       `${B} start-io`,
+      `${A} source-off`,
     ]);
     expect(pair.b.facts).toMatchObject({ readOnly: false, semiSync: { source: true, replica: false } });
     expect((await aStore().board(U)).complete).toEqual(BOTH);

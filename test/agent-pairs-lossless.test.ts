@@ -4,7 +4,7 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { AgentPairs, type AgentPairsParts, agentOnce } from '../src/agent-pairs.ts';
 import { type Decision, NO_SAFETY, NO_TERMS } from '../src/core/decision.ts';
 import { MmmError } from '../src/core/errors.ts';
-import type { Host } from '../src/core/pair.ts';
+import type { Epoch, Host } from '../src/core/pair.ts';
 import { FakeClock, fakeRandom, settle } from './support/fake-clock.ts';
 import { fakeLog } from './support/fake-log.ts';
 import { FakeServer } from './support/fake-pair.ts';
@@ -69,16 +69,17 @@ function parts(over: Partial<AgentPairsParts> = {}): AgentPairsParts {
   };
 }
 
-async function decided(durability: Decision['terms']['durability']): Promise<void> {
+async function decided(durability: Decision['terms']['durability'], epoch: Epoch = SEVEN): Promise<void> {
+  const store = board.store({ topic: 'mmm' });
   const decision: Decision = {
-    roles: { active: A, passive: B },
-    epoch: SEVEN,
+    roles: { active: epoch.active, passive: epoch.active === A ? B : A },
+    epoch,
     reasons: [],
     atMs: clock.wall(),
     terms: { ...NO_TERMS, lease: 'endless', durability },
     unfenced: true,
   };
-  await board.store({ topic: 'mmm' }).commitRoles(U, decision, null, { ...NO_SAFETY, durability });
+  await store.commitRoles(U, decision, (await store.board(U)).epoch, { ...NO_SAFETY, durability });
 }
 
 const setOnBoard = async () => (await board.store({ topic: 'mmm' }).board(U)).complete;
@@ -139,6 +140,24 @@ describe('the loop that keeps the complete set', () => {
     pairs.wake({ kind: 'reconnected', uniqsign: null });
     await clock.advance(0);
     expect(looks()).toBe(before + 12);
+    stop.abort();
+    await clock.advance(5_000);
+    await pairs.ended();
+  });
+
+  it('is woken when a host was opened, whose first commits wait for it', async () => {
+    // Their own clocks.
+    for (const server of [pair.a, pair.b]) pair.row(server, { nowMs: clock.wall(), tickMs: clock.wall() });
+    await decided('lossless');
+    const pairs = new AgentPairs(parts());
+    await pairs.discover();
+    await clock.advance(3_300);
+    await board.store({ topic: 'mmm' }).putOpened(U, SEVEN, A);
+    await decided('lossless', { number: 8, id: 'd8', active: B });
+    pairs.wake({ kind: 'decided', uniqsign: U });
+    await clock.advance(50);
+    expect(pair.calls).toContain(`${B} open true`);
+    expect(pair.calls).toContain(`${B} sync false`);
     stop.abort();
     await clock.advance(5_000);
     await pairs.ended();

@@ -351,9 +351,9 @@ function clearFlags(situation: Situation, guard: Guard, active: Facts, passive: 
 
 /** Replication runs again both ways, but towards a host only once that host is known to be closed [F5]. */
 function heal(situation: Situation, active: Facts, passive: Facts): Next {
-  const { roles } = situation;
-  const semiSync = switchSides(situation, active, passive);
-  if (semiSync !== null) return semiSync;
+  const { roles, guard } = situation;
+  const silenced = acknowledgesNothing(situation, active);
+  if (silenced !== null) return silenced;
   const onActive = active.replication;
   if (onActive !== null && replicatesFrom(onActive, roles.passive, passive.serverId)) {
     if (onActive.io === 'No' && onActive.sql === 'No') {
@@ -372,6 +372,10 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
       );
     }
   }
+  // Not sooner: a step there makes what is seen of the active the older of the two, and its newest commits would be counted as left behind.
+  const waitless =
+    guard !== null && isClaimed(passive.row, guard.epoch) ? waitsForNobody(situation, roles.passive, passive) : null;
+  if (waitless !== null) return waitless;
   const onPassive = passive.replication;
   if (onPassive !== null && replicatesFrom(onPassive, roles.active, active.serverId)) {
     if (onPassive.io === 'No' && onPassive.sql === 'Yes' && situation.ioStopped.includes(roles.passive)) {
@@ -388,14 +392,6 @@ function heal(situation: Situation, active: Facts, passive: Facts): Next {
     }
   }
   return { kind: 'settled' };
-}
-
-/** Before replication runs again: the active acknowledges nothing, and what the passive applies waits for nobody. */
-function switchSides(situation: Situation, active: Facts, passive: Facts): Next | null {
-  const { roles, guard } = situation;
-  const silenced = acknowledgesNothing(situation, active);
-  if (silenced !== null || guard === null || !isClaimed(passive.row, guard.epoch)) return silenced;
-  return waitsForNobody(situation, roles.passive, passive);
 }
 
 /** It is closed by this decision, so that only the active can be told by it that a commit is safe. The thread that starts next says so. */

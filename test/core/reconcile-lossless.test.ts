@@ -267,6 +267,11 @@ describe('healing', () => {
     expect(stepOf(nextStep(open(io)))).toEqual({ do: 'start-io', host: A });
   });
 
+  it('counts what is left behind before it does anything to the passive, whose facts would be the newer ones then', () => {
+    const stoppedA = { facts: { replication: passiveReplication('No') } };
+    expect(stepOf(nextStep(open(stoppedA, { source: true })))).toEqual({ do: 'start-io', host: A });
+  });
+
   it('lets the applier of the former active wait for nobody', () => {
     expect(stepOf(nextStep(open({}, { source: true })))).toEqual({ do: 'source-off', host: B });
     expect(nextStep(open({}, { source: true }, { guard: aGuard({ epoch: EIGHT_A, lossless: null }) }))).toEqual({
