@@ -18,7 +18,7 @@ import {
   toldColumns,
   WRITABLE,
 } from './schema.ts';
-import { switchReplica, switchSource } from './semi-sync.ts';
+import { commitsWait, switchReplica, switchSource } from './semi-sync.ts';
 
 export interface Procedure {
   readonly name: string;
@@ -33,7 +33,7 @@ export function procedures(target: SchemaTarget): readonly Procedure[] {
     procedure('kill_clients', 'OUT p_killed VARCHAR(500) CHARACTER SET utf8', killClients(target)),
     procedure('switch_source', 'IN p_on TINYINT, OUT p_outcome VARCHAR(20)', switchSource(dialect)),
     comparing(target, { name: 'claim', parameters: 'IN p_unfenced TINYINT', body: CLAIM }),
-    comparing(target, { name: 'close', parameters: 'IN p_kill TINYINT', raises: true, body: CLOSE }),
+    comparing(target, { name: 'close', parameters: 'IN p_kill TINYINT', raises: true, body: close(target) }),
     comparing(target, { name: 'open', parameters: OPENING, body: onlyClaimed(open(OPENS)) }),
     comparing(target, { name: 'open_lossless', parameters: OPENING, body: onlyClaimed(open(OPENS_LOSSLESS)) }),
     comparing(target, {
@@ -110,7 +110,7 @@ function comparing(target: SchemaTarget, { name, parameters, raises = false, bod
   DECLARE v_id, v_opened_id VARCHAR(64) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_active VARCHAR(255) CHARACTER SET ascii COLLATE ascii_bin;
   DECLARE v_now, v_boot, v_opened_boot, v_expires, v_tick, v_until BIGINT;
-  DECLARE v_endless, v_writable, v_ours, v_reading, v_io, v_working, v_rearm INT DEFAULT 0;
+  DECLARE v_endless, v_writable, v_ours, v_reading, v_io, v_working, v_rearm, v_waits INT DEFAULT 0;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION
   BEGIN
     DO RELEASE_LOCK('mmm');
@@ -183,30 +183,41 @@ const CLAIM = `UPDATE mmm.host SET epoch_number = p_number, epoch_id = p_id, epo
   unfenced = COALESCE(p_unfenced, unfenced) WHERE id = 1;
 SET v_rearm = NOT ${tickIsFresh('v_tick', 'v_now')};`;
 
-// A lease that is over keeps it closed: should somebody set read_only off by hand, the EVENT sets it on again.
-const CLOSE = `IF v_writable THEN
+/**
+ * A lease that is over keeps it closed: should somebody set read_only off by hand, the EVENT sets it on again. Where a KILL may tell others OK
+ * [F1] nobody is killed before it is closed, or something was in the way of that: any session may begin to commit at this moment.
+ */
+function close({ dialect }: SchemaTarget): string {
+  return `IF v_writable THEN
   -- Sets what is set already: who lacks the right is refused here, before clients are thrown out for nothing.
   SET GLOBAL read_only = @@global.read_only;
-  IF p_kill THEN
-    BEGIN
-      -- A server whose disk is full cannot list its sessions. It is closed all the same.
+  ${dialect.sparesAcknowledgementWaiters ? `SET v_waits = ${commitsWait(dialect)};` : ''}
+  IF p_kill AND NOT v_waits THEN
+    ${KILL_CLIENTS}
+  END IF;
+  BEGIN
+    DECLARE EXIT HANDLER FOR 1205 SET v_outcome = 'locked';
+    SET GLOBAL read_only = 1;
+  END;
+  IF p_kill AND v_waits THEN
+    ${KILL_CLIENTS}
+  END IF;
+END IF;
+IF v_outcome = 'done' THEN
+  UPDATE mmm.host SET endless = 0, expires_at_ms = LEAST(COALESCE(expires_at_ms, v_now), v_now)
+    WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));
+END IF;`;
+}
+
+// A server whose disk is full cannot list its sessions. It is closed all the same.
+const KILL_CLIENTS = `BEGIN
       DECLARE EXIT HANDLER FOR SQLEXCEPTION
       BEGIN
         GET DIAGNOSTICS CONDITION 1 v_detail = MESSAGE_TEXT;
         SET v_detail = LEFT(CONCAT('could not end any session: ', v_detail), 500);
       END;
       CALL mmm.kill_clients(v_detail);
-    END;
-  END IF;
-  BEGIN
-    DECLARE EXIT HANDLER FOR 1205 SET v_outcome = 'locked';
-    SET GLOBAL read_only = 1;
-  END;
-END IF;
-IF v_outcome = 'done' THEN
-  UPDATE mmm.host SET endless = 0, expires_at_ms = LEAST(COALESCE(expires_at_ms, v_now), v_now)
-    WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));
-END IF;`;
+    END;`;
 
 // After the calls' lock is released: on a full disk ALTER EVENT waits for room, for as long as that takes.
 const REARM = `BEGIN
@@ -306,14 +317,19 @@ ELSE
 END IF;`;
 }
 
+/**
+ * F1: on MariaDB one session of a commit group waits for the acknowledgement of all. When it was killed, be it before its turn came, it does
+ * not wait, and the others are told OK, among them some who came later. Commits, explicit and of themselves, XA, and DDL.
+ */
+const COMMITS = `(p.COMMAND <> 'Sleep'
+        AND COALESCE(p.STATE, '') REGEXP '^($|Commit|Writing to binlog|Waiting for semi-sync ACK|Waiting for prior transaction)')`;
+
 /** The connection, never only the query, which would leave a transaction open. Whom it spares is as in sessions.ts. */
 function killClients({ dialect }: SchemaTarget): string {
   const privileges = dialect.adminPrivileges.map((privilege) => `'${privilege}'`).join(', ');
-  // F1: on MariaDB the first waiter of a commit group, when killed, lets the others go, and they are told OK.
-  const spared = dialect.sparesAcknowledgementWaiters
-    ? "AND COALESCE(p.STATE, '') NOT LIKE 'Waiting for semi-sync ACK%'"
-    : '';
+  const spares = dialect.sparesAcknowledgementWaiters;
   return `BEGIN
+  DECLARE v_waits INT DEFAULT ${spares ? `${WRITABLE} AND ${commitsWait(dialect)}` : '0'};
   DECLARE v_id BIGINT UNSIGNED;
   DECLARE v_user VARCHAR(128) CHARACTER SET utf8;
   DECLARE v_users VARCHAR(400) CHARACTER SET utf8 DEFAULT '';
@@ -323,7 +339,8 @@ function killClients({ dialect }: SchemaTarget): string {
     WHERE p.ID <> CONNECTION_ID() AND p.USER NOT IN ('system user', 'event_scheduler', '')
       -- Somebody who logs in, an administrator perhaps; MySQL 5.6 shows no more of it.
       AND p.USER NOT IN ('unauthenticated user', 'unauthenticated ')
-      AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed') ${spared}
+      AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed')
+      ${spares ? `AND NOT (v_waits AND ${COMMITS})` : ''}
       AND BINARY p.USER NOT IN (
         -- No server escapes a quote in a name there.
         SELECT BINARY SUBSTRING(g.GRANTEE, 2,

@@ -141,10 +141,11 @@ async function activePlugins(asker: Asker): Promise<ReadonlySet<string>> {
  * The body of the procedure that switches the source side. Dynamic SQL, because no procedure can be made that names a variable which the
  * server does not have. Where there is nothing to switch off it is off.
  */
-export function switchSource({ variableTable, statusTable }: Dialect): string {
+export function switchSource(dialect: Dialect): string {
+  const { variableTable } = dialect;
   const names = SETTINGS.flatMap((setting) => setting.names);
   const values = SETTINGS.map((setting) => `WHEN ${isOneOf(setting.names)} THEN ${quoted(setting.value)}`).join(' ');
-  const waits = `EXISTS (SELECT 1 FROM ${statusTable} WHERE ${isOneOf(SOURCE_STATUS)} AND VARIABLE_VALUE = 'ON')`;
+  const waits = commitsWait(dialect);
   return `BEGIN
   DECLARE v_switch VARCHAR(64);
   DECLARE v_points INT DEFAULT 0;
@@ -172,6 +173,11 @@ export function switchSource({ variableTable, statusTable }: Dialect): string {
     END IF;
   END IF;
 END`;
+}
+
+/** An expression: commits wait for an acknowledgement. */
+export function commitsWait({ statusTable }: Dialect): string {
+  return `EXISTS (SELECT 1 FROM ${statusTable} WHERE ${isOneOf(SOURCE_STATUS)} AND VARIABLE_VALUE = 'ON')`;
 }
 
 /** For the body of a comparing call with `p_on`. */

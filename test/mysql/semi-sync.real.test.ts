@@ -1,13 +1,14 @@
 // Semi-synchronous replication under the comparing calls, on two real servers: when commits wait, what lets them go, and that nothing which
 // fences a host tells a client OK whose commit nobody else has [F1, F7, F12, F18].
 
+import { connect, createServer, type Socket } from 'node:net';
 import { type Connection, createConnection } from 'mysql2/promise';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Called } from '../../src/core/call.ts';
 import type { Facts, SemiSync } from '../../src/core/observation.ts';
 import type { Fence } from '../../src/mysql/fence.ts';
 import type { Server } from '../../src/mysql/server.ts';
-import { ADMIN, MMM } from '../../src/sandbox/accounts.ts';
+import { ADMIN, APP, APP_DATABASE, MMM } from '../../src/sandbox/accounts.ts';
 import type { Mysqld } from '../../src/sandbox/mysqld.ts';
 import { armed, done, epoch, fenceFor, opened, opening, rowOf, serverFor } from '../support/fence.ts';
 import { aPair, type TestPair } from '../support/pair.ts';
@@ -78,7 +79,9 @@ async function hostOn(mysqld: Mysqld): Promise<Host> {
 }
 
 function sessions() {
-  return a.admin("SELECT ID AS id, STATE AS state FROM information_schema.PROCESSLIST WHERE USER = 'app'");
+  return a.admin(
+    "SELECT ID AS id, COMMAND AS command, STATE AS state FROM information_schema.PROCESSLIST WHERE USER = 'app'",
+  );
 }
 
 async function facts({ server }: Host): Promise<Facts> {
@@ -110,6 +113,42 @@ async function restartIo(): Promise<void> {
   await done(b.fence.call({ do: 'start-io', epoch: epoch(1), fromStandstill: false }));
 }
 
+/** B's replication, after it was stopped. */
+async function replicateFrom(port: number): Promise<void> {
+  await b.admin('STOP SLAVE');
+  await b.admin(`CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${port}`);
+  await b.admin('START SLAVE');
+}
+
+/** A way to this server on which nothing comes back any more after a replica has acknowledged once. */
+async function aLineOfOneAcknowledgement({ port }: Mysqld): Promise<{ port: number; close(): void }> {
+  let isOver = false;
+  const sockets: Socket[] = [];
+  const listener = createServer((replica) => {
+    const source = connect(port, '127.0.0.1');
+    sockets.push(replica, source);
+    for (const socket of [replica, source]) socket.on('error', () => undefined);
+    replica.on('data', (data) => {
+      // Behind the four bytes of any packet an acknowledgement begins with this one; no command does.
+      if (data[4] === 0xef) isOver = true;
+      source.write(data);
+    });
+    source.on('data', (data) => {
+      if (!isOver) replica.write(data);
+    });
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const address = listener.address();
+  if (address === null || typeof address === 'string') throw new Error('not listening on a port');
+  return {
+    port: address.port,
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      listener.close();
+    },
+  };
+}
+
 interface Writer {
   readonly id: number;
   readonly session: unknown;
@@ -119,27 +158,40 @@ interface Writer {
 /** Each writes one row, all of them before the first one hears of its own: one waits for a replica, the others for that one. */
 async function writers(count = CLIENTS): Promise<readonly Writer[]> {
   const all: Writer[] = [];
-  for (let n = 0; n < count; n++) {
-    const connection = await pair.appClient(a.mysqld);
-    clients.push(connection);
-    const writer: Writer = { id: ++nextId, session: connection.threadId, told: 'nothing' };
-    all.push(writer);
-    connection.query(`INSERT INTO app.writes (id) VALUES (${writer.id})`).then(
-      () => {
-        writer.told = 'OK';
-      },
-      () => {
-        writer.told = 'error';
-      },
-    );
-    await until('it waits, or was told', async () => writer.told !== 'nothing' || (await isCommitting(writer)));
-  }
+  for (let n = 0; n < count; n++) all.push(await writing((id) => `INSERT INTO writes (id) VALUES (${id})`));
   return all;
+}
+
+/** Until it waits, or was told. */
+async function writing(sql: (id: number) => string): Promise<Writer> {
+  const connection = await createConnection({
+    host: '127.0.0.1',
+    port: a.mysqld.port,
+    ...APP,
+    database: APP_DATABASE,
+    multipleStatements: true,
+  });
+  connection.on('error', () => undefined);
+  clients.push(connection);
+  const writer: Writer = { id: ++nextId, session: connection.threadId, told: 'nothing' };
+  connection.query(sql(writer.id)).then(
+    () => {
+      writer.told = 'OK';
+    },
+    () => {
+      writer.told = 'error';
+    },
+  );
+  await until('it waits, or was told', async () => writer.told !== 'nothing' || (await isCommitting(writer)));
+  return writer;
 }
 
 async function isCommitting({ session }: Writer): Promise<boolean> {
   return (await sessions()).some(
-    ({ id, state }) => id === session && /^(?:Commit|Waiting for semi-sync)/.test(String(state)),
+    ({ id, command, state }) =>
+      id === session &&
+      command === 'Query' &&
+      /^(?:$|Commit|Writing to binlog|Waiting for semi-sync)/.test(String(state)),
   );
 }
 
@@ -197,6 +249,8 @@ test('while commits wait, whoever looks is answered in time, and claims and rene
 test('a replica acknowledges after its I/O thread started with it switched on, and until that starts without', async () => {
   await done(acknowledge(true));
   expect(await semiSync(b)).toMatchObject({ replica: true, replicaOn: false });
+  // So long a stopping I/O thread waits for a source that is frozen; without an end if this were 0.
+  expect(await b.admin('SELECT @@global.rpl_semi_sync_slave_kill_conn_timeout AS seconds')).toEqual([{ seconds: 1 }]);
   await restartIo();
   await until('it acknowledges', async () => (await semiSync(b)).replicaOn && (await semiSync(a)).clients === 1);
   await openedLossless();
@@ -281,20 +335,67 @@ test('commits that stopped waiting after a time, which somebody had set, are tol
 });
 
 describe('F1: what fences a host whose commits wait tells no client OK', () => {
-  test('ending the sessions of applications spares the one that the others wait for', async () => {
+  test('ending the sessions of applications spares all that commit, whatever it is, and nobody else', async () => {
+    await a.admin('CREATE TABLE IF NOT EXISTS app.dropped (id INT)');
+    await openedLossless();
+    const idle = await pair.appClient(a.mysqld);
+    clients.push(idle);
+    const waiting = [
+      ...(await writers()),
+      await writing(
+        (id) =>
+          `XA START 'x${id}'; INSERT INTO writes (id) VALUES (${id}); XA END 'x${id}'; XA PREPARE 'x${id}'; XA COMMIT 'x${id}'`,
+      ),
+      await writing((id) => `BEGIN; INSERT INTO writes (id) VALUES (${id}); COMMIT`),
+      await writing((id) => `BEGIN; INSERT INTO writes (id) VALUES (${id}); CREATE TABLE created${id} (id INT)`),
+      await writing((id) => `CREATE TABLE created${id} (id INT)`),
+      await writing(() => 'DROP TABLE dropped'),
+    ];
+    const called = await a.fence.call({ do: 'kill', epoch: epoch(1) });
+    expect(called).toMatchObject({ kind: 'done', did: 'killed 1 session of app' });
+    await expect(idle.query('SELECT 1')).rejects.toThrow();
+    expect(told(waiting)).toBe('OK 0, error 0');
+    await done(sync(1, false));
+    await until('they are let go', () => told(waiting) === `OK ${waiting.length}, error 0`);
+  });
+
+  test('whoever commits after others were ended waits for an acknowledgement of its own', async () => {
+    const line = await aLineOfOneAcknowledgement(a.mysqld);
+    await done(acknowledge(true));
+    await b.admin('STOP SLAVE');
     await openedLossless();
     const waiting = await writers();
     await done(a.fence.call({ do: 'kill', epoch: epoch(1) }));
-    await until('the others hear of it', async () => told(waiting) === `OK 0, error ${CLIENTS - 1}`);
-    await restartIo();
-    expect(await semiSync(a)).toMatchObject({ waiting: 1 });
-    expect(told(waiting)).toBe(`OK 0, error ${CLIENTS - 1}`);
+    const [late] = await writers(1);
+    await replicateFrom(line.port);
+    try {
+      await until('the first one is told', () => waiting[0]?.told === 'OK');
+      await until('the others had their turn', async () => (await semiSync(a)).waiting > 0 || late?.told === 'OK');
+      expect(late?.told).toBe('nothing');
+    } finally {
+      line.close();
+      await replicateFrom(a.mysqld.port);
+    }
+  });
+
+  test('nobody is ended before it is closed, or something was in the way of that: anybody may begin to commit', async () => {
+    await openedLossless();
+    const idle = await pair.appClient(a.mysqld);
+    clients.push(idle);
+    const waiting = await writers(1);
+    const close = a.fence.call({ do: 'close', epoch: epoch(2), killClients: true, withinMs: 1_000 });
+    const closing = `SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = '${MMM.user}' AND STATE = 'Waiting for backup lock'`;
+    await until('it is about to be closed', async () => (await a.admin(closing)).length > 0);
+    await idle.query('SELECT 1');
+    expect(await close).toMatchObject({ why: 'locked', detail: expect.stringMatching(/^killed 1 session of app/) });
+    await expect(idle.query('SELECT 1')).rejects.toThrow();
+    expect(told(waiting)).toBe('OK 0, error 0');
   });
 
   test('closing gives up in time', async () => {
     await openedLossless();
     const waiting = await writers();
-    const close = a.fence.call({ do: 'close', epoch: epoch(2), killClients: false, withinMs: 1_000 });
+    const close = a.fence.call({ do: 'close', epoch: epoch(2), killClients: true, withinMs: 1_000 });
     expect(await close).toMatchObject({ kind: 'not-done', why: 'locked', row: { epoch: epoch(2), readOnly: false } });
     expect(told(waiting)).toBe('OK 0, error 0');
   });
@@ -306,12 +407,14 @@ describe('F1: what fences a host whose commits wait tells no client OK', () => {
     await openedLossless();
     b.mysqld.freeze();
     const waiting = await writers();
-    const close = a.fence.call({ do: 'close', epoch: epoch(2), killClients: true, withinMs: 2_500 });
-    await until('the others hear of it', () => told(waiting) === `OK 0, error ${CLIENTS - 1}`);
+    const close = a.fence.call({ do: 'close', epoch: epoch(2), killClients: true, withinMs: 5_000 });
+    await until('it is claimed', async () => (await facts(a)).row?.epoch?.number === 2);
     b.mysqld.thaw();
     expect(await close).toMatchObject({ kind: 'done', row: { readOnly: true } });
-    await until('the last one is told', () => told(waiting) === `OK 1, error ${CLIENTS - 1}`);
+    await until('all are told', () => told(waiting) === `OK ${CLIENTS}, error 0`);
     await until('B has them', async () => (await seen(b, waiting)) === CLIENTS);
+    // Now that nobody commits, their sessions are ended.
+    await until('they are gone', async () => (await sessions()).length === 0);
   });
 
   test('F18: the EVENT cannot close it; a sync that lets commits go does, though the lease has run out, and the EVENT closes it', async () => {
