@@ -48,6 +48,19 @@ export function isOf(pair: Pick<Pair, 'primary' | 'secondary'>, { active }: Pick
   return active === pair.primary || active === pair.secondary;
 }
 
+/** Both servers of the pair answer, and by their rows nobody took writes after this one did. */
+export function wasOpenedLast(
+  pair: Pick<Pair, 'primary' | 'secondary'>,
+  host: Host,
+  { primary, secondary, strangers }: Both & { readonly strangers: ReadonlyMap<Host, string> },
+): boolean {
+  const [one, other] = host === pair.primary ? [primary, secondary] : [secondary, primary];
+  if (strangers.size > 0 || one?.evidence.kind !== 'answered' || other?.evidence.kind !== 'answered') return false;
+  const rows = [rowOf(one), rowOf(other)];
+  const [mine = 0, its = 0] = rows.map((row) => (row?.epoch && isOf(pair, row.epoch) ? (row.opened?.number ?? 0) : -1));
+  return its >= 0 && mine > its;
+}
+
 /** Who is the active by the rows, and why. */
 interface ByRows {
   readonly active: Host;

@@ -10,6 +10,7 @@ import { caughtUpSince, type Pacing, type Past } from './pacing.ts';
 import { type Epoch, type Host, otherHost, type Pair, type Roles } from './pair.ts';
 import type { Known } from './race.ts';
 import type { Pause } from './request.ts';
+import { wasOpenedLast } from './rows.ts';
 import type { LeaseVerdict } from './verdict.ts';
 
 /** One thing of each host. */
@@ -165,10 +166,15 @@ export function setScene(input: DecideInput, judged: readonly Judgement[]): Scen
   };
 }
 
-/** `durability=lossless` promises that nothing is lost by a change that nobody forces; null: it says nothing against this host. */
-export function whyWithheld({ guarded, observations }: DecideInput, host: Host): string | null {
+/**
+ * `durability=lossless` promises that nothing is lost by a change that nobody forces; null: it says nothing against this host. The one that acknowledged
+ * the last commits holds them all, in whatever life: both servers must say so, or the other one may have been opened since.
+ */
+export function whyWithheld({ guarded, observations, pair }: DecideInput, host: Host): string | null {
   const lossless = guarded?.lossless ?? null;
-  return lossless === null ? null : whyNotComplete(lossless, host, observations);
+  if (guarded === null || lossless === null) return null;
+  const ours = { ...observations, strangers: guarded.strangers };
+  return wasOpenedLast(pair, host, ours) ? null : whyNotComplete(lossless, host, observations);
 }
 
 function whoWasMissed(

@@ -103,12 +103,15 @@ export const WITHOUT_LOSS: readonly (string | Situation)[] = [
     secondary: { ...OTHERS, boot: { ...BOOT, startedSec: 1_700_000_600 } },
     input: { ...lossless({ ...ALL, writer: B }), ...BACK.input },
   }),
-  when('the former active, which nobody could fence, answers again and is open, and is not known to be complete', {
-    primary: { ...OTHERS, row: aRow({ epoch: [9, PRIMARY], opened: 3 }) },
-    secondary: { ...MINE, connections: 0, row: aRow({ epoch: [8, SECONDARY], opened: 8, lease: 'endless' }) },
-    input: { ...lossless(null, null, true), epoch: NINE },
-    missed: true,
-  }),
+  when(
+    'the former active, which nobody could fence, answers again and is open: it acknowledged the last commits, whatever the set says',
+    {
+      primary: { ...OTHERS, row: aRow({ epoch: [9, PRIMARY], opened: 3 }) },
+      secondary: { ...MINE, connections: 0, row: aRow({ epoch: [8, SECONDARY], opened: 8, lease: 'endless' }) },
+      input: { ...lossless(null, null, true), epoch: NINE },
+      missed: true,
+    },
+  ),
   when('an emptied board: both hosts are closed, and the one that was opened last keeps the role', {
     roles: null,
     primary: { ...OTHERS, row: aRow({ epoch: [9, PRIMARY], opened: 9 }) },
