@@ -65,6 +65,8 @@ export class Checkers implements Watcher {
     excused: 0,
     barredByRule3: 0,
     forgotten: 0,
+    awaitsOperator: 0,
+    hangsBehindCommits: 0,
   };
   readonly #world: World;
   /** null: no safety is on. */
@@ -291,6 +293,14 @@ export class Checkers implements Watcher {
       const isStopped = !ioStarted && sqlStarted && redis.restoredMs > ioStoppedMs;
       return isStopped && agents.every(({ startedMs }) => startedMs > ioStoppedMs);
     });
+  }
+
+  /** Why a run may end without having come to rest; null: it must. The reasons that are known holes are figures of the summary. */
+  whyNotJudged(): 'barredByRule3' | 'forgotten' | 'awaitsOperator' | 'hangsBehindCommits' | null {
+    if (this.isBarredByRule3()) return 'barredByRule3';
+    if (this.isForgotten()) return 'forgotten';
+    if (this.#lossless?.awaitsOperator() === true) return 'awaitsOperator';
+    return this.#lossless?.hangsBehindCommits() === true ? 'hangsBehindCommits' : null;
   }
 
   /** L2: everything healed, and it is as it should be: null; else what is not. */

@@ -2,6 +2,7 @@
 // and what a client was told of is on whoever is open by a later decision. Part of checkers.ts; it knows nothing of how the promises are kept.
 
 import type { Call } from '../../src/core/call.ts';
+import { type Complete, isMember } from '../../src/core/complete.ts';
 import type { SimHost, Write } from './host.ts';
 import type { World } from './world.ts';
 
@@ -10,6 +11,8 @@ type Violated = (promise: 'S1' | 'S2', what: string) => void;
 /** The host that was opened last, from its opening on until the other one is. */
 interface Turn {
   readonly host: SimHost;
+  /** Which server that was. */
+  readonly uuid: string;
   readonly sinceMs: number;
   /** The writes that it held when it was opened. */
   readonly held: ReadonlySet<number>;
@@ -44,7 +47,8 @@ export class LosslessCheckers {
       return;
     }
     const held = new Set(host.log.map(({ id }) => id));
-    this.#turn = { host, sinceMs: this.#world.timeline.nowMs, held, lossless: call.lossless, toldMs: null };
+    const sinceMs = this.#world.timeline.nowMs;
+    this.#turn = { host, uuid: host.uuid, sinceMs, held, lossless: call.lossless, toldMs: null };
     if (call.lossless) this.#checkHolds(host);
   }
 
@@ -79,6 +83,25 @@ export class LosslessCheckers {
     if (missing > 0) this.#violated('S2', `${host.name} is opened without ${missing} writes that clients were told of`);
   }
 
+  /**
+   * S2 lets nobody write, and an operator decide: the server that was opened last is not there any more, another one is at its address, and the host that
+   * is left has been restarted since it was complete.
+   */
+  awaitsOperator(): boolean {
+    const { complete } = this.#world.wholeBoard();
+    if (this.#turn === null || this.#turn.host.uuid === this.#turn.uuid) return false;
+    return !this.#world.hosts.some((host) => isComplete(complete, host) || host.takesWrites);
+  }
+
+  /**
+   * A known hole, told in the summary and not as a violation: the commits of a host that is to be closed wait for an acknowledgement that nobody will
+   * give, so that read_only is never set [F18]. What takes the role again is held up by it, too.
+   */
+  hangsBehindCommits(): boolean {
+    const { roles } = this.#world.board();
+    return this.#world.hosts.some((one) => one.host !== roles?.active && !one.readOnly && one.semiSync.waiting > 0);
+  }
+
   /** What is not as it should be at rest; null: both hosts are complete, and commits wait for the passive. */
   notAtRest(): string | null {
     const { terms, complete, joining } = this.#world.wholeBoard();
@@ -87,13 +110,8 @@ export class LosslessCheckers {
     const passive = this.#world.other(writer);
     if (terms.durability !== 'lossless') return 'the pair runs with durability=async';
     if (complete === null) return 'the board does not say which hosts are complete';
-    for (const host of this.#world.hosts) {
-      const { boot } = host.facts();
-      const isThere = complete.hosts.some(
-        (member) => member.host === host.host && member.uuid === boot.uuid && member.startedSec === boot.startedSec,
-      );
-      if (!isThere) return `the board does not call ${host.name} complete`;
-    }
+    const incomplete = this.#world.hosts.find((host) => !isComplete(complete, host));
+    if (incomplete !== undefined) return `the board does not call ${incomplete.name} complete`;
     if (joining !== null) return `${joining.host} is still joining`;
     if (!writer.semiSync.source) return `commits on ${writer.name} do not wait`;
     if (writer.schema.row?.generation !== complete.generation) {
@@ -103,4 +121,9 @@ export class LosslessCheckers {
     if (writer.replica.acknowledges) return `the active ${writer.name} acknowledges to ${passive.name}`;
     return passive.semiSync.source ? `commits on the passive ${passive.name} wait` : null;
   }
+}
+
+function isComplete(complete: Complete | null, host: SimHost): boolean {
+  const member = { host: host.host, uuid: host.uuid, startedSec: host.startedSec };
+  return complete?.hosts.some((one) => isMember(one, member)) === true;
 }

@@ -25,6 +25,8 @@ export interface Sums {
   excused: number;
   barredByRule3: number;
   forgotten: number;
+  awaitsOperator: number;
+  hangsBehindCommits: number;
   slowestMs: number;
   /** What broke, by promise: the seeds. */
   broken: Record<string, string[]>;
@@ -43,6 +45,8 @@ export function noSums(): Sums {
     excused: 0,
     barredByRule3: 0,
     forgotten: 0,
+    awaitsOperator: 0,
+    hangsBehindCommits: 0,
     slowestMs: 0,
     broken: {},
   };
@@ -77,6 +81,8 @@ const COUNTED = [
   'excused',
   'barredByRule3',
   'forgotten',
+  'awaitsOperator',
+  'hangsBehindCommits',
 ] as const;
 
 export function added(one: Sums, other: Sums): Sums {
@@ -96,7 +102,8 @@ export function tell(sums: Sums, realSec: number, say: (line: string) => void): 
     `${sums.seeds} seeds, ${seconds} simulated seconds in ${realSec.toFixed(1)} s (${Math.round(seconds / realSec)} per second), ${sums.events} events, ` +
       `${sums.acknowledged} acknowledged writes, ${sums.decisions} boards, ${sums.opened} openings, ${sums.calls} comparing calls that acted, ` +
       `two writers for ${(sums.twoWritersMs / 1000).toFixed(1)} s, all of it excused, slowest convergence ${(sums.slowestMs / 1000).toFixed(1)} s; ` +
-      `not judged: ${sums.excused} openings after an older dump, ${sums.barredByRule3} ends without anybody elected (rule 3), ${sums.forgotten} I/O threads that nobody remembers to have stopped`,
+      `not judged: ${sums.excused} openings after an older dump, ${sums.barredByRule3} ends without anybody elected (rule 3), ${sums.forgotten} I/O threads that nobody remembers to have stopped, ` +
+      `${sums.awaitsOperator} ends without any host that is known to be complete, ${sums.hangsBehindCommits} with one that cannot be closed because its commits wait [F18]`,
   );
   const broken = Object.entries(sums.broken);
   for (const [promise, seeds] of broken) say(`${promise}: ${seeds.length} seeds: ${seeds.slice(0, 20).join(' ')}`);

@@ -170,12 +170,9 @@ async function converge(
   });
   if (checkers.violations.length > 0 || world.broken.length > 0) return null;
   const why = checkers.notConverged();
-  if (why !== null && checkers.isBarredByRule3()) {
-    checkers.figures.barredByRule3 += 1;
-    return null;
-  }
-  if (why !== null && checkers.isForgotten()) {
-    checkers.figures.forgotten += 1;
+  const notJudged = why === null ? null : checkers.whyNotJudged();
+  if (notJudged !== null) {
+    checkers.figures[notJudged] += 1;
     return null;
   }
   if (why !== null) {
