@@ -118,7 +118,7 @@ export class LosslessCheckers {
       return `the row of ${writer.name} knows generation ${writer.schema.row?.generation}, the board ${complete.generation}`;
     }
     if (!passive.replica.acknowledges) return `${passive.name} does not acknowledge`;
-    if (writer.replica.acknowledges) return `the active ${writer.name} acknowledges to ${passive.name}`;
+    if (writer.semiSync.replica) return `the active ${writer.name} is to acknowledge to ${passive.name}`;
     return passive.semiSync.source ? `commits on the passive ${passive.name} wait` : null;
   }
 }

@@ -20,6 +20,7 @@ export interface Mutant extends Edit {
     readonly story?: StoryName;
     readonly servers?: string;
     readonly guarded?: boolean;
+    readonly lossless?: boolean;
     readonly seeds?: { readonly from: number; readonly count: number };
   };
 }

@@ -17,7 +17,7 @@ const CALLS = 'src/mysql/schema-calls.ts';
 const REAL = 'test/mysql/calls.real.test.ts';
 
 /**
- * mend: its name in the model of the protocol, where it has one. shows: `story` of stories.ts; `guarded` and `seeds` of run.ts; `servers`: the
+ * mend: its name in the model of the protocol, where it has one. shows: `story` of stories.ts; `guarded`, `lossless` and `seeds` of run.ts; `servers`: the
  * name of a test of calls.real.test.ts.
  */
 export const MUTANTS = [
@@ -526,7 +526,7 @@ export async function runnerWith(mutant) {
 
 /** The first thing that goes red: { by, promise, what }; null: it survives. */
 export async function firstRed(mutant) {
-  const { story, servers, guarded, seeds = SEEDS } = mutant.shows;
+  const { story, servers, guarded, lossless, seeds = SEEDS } = mutant.shows;
   if (servers !== undefined) return await onServers(mutant, servers);
   const { runSeed, tellStory } = await runnerWith(mutant);
   if (story !== undefined) {
@@ -534,7 +534,7 @@ export async function firstRed(mutant) {
     return violations.length === 0 ? null : { by: `story "${story}"`, ...violations[0] };
   }
   for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
-    const { violations } = await runSeed(String(seed), { guarded });
+    const { violations } = await runSeed(String(seed), { guarded, lossless });
     if (violations.length > 0) return { by: `seed ${seed}`, ...violations[0] };
   }
   return null;
