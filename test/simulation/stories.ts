@@ -7,10 +7,11 @@ import { REDIS } from './board.ts';
 import { Chance } from './chance.ts';
 import { Checkers, type Violation } from './checkers.ts';
 import type { SimHost } from './host.ts';
+import { LOSSLESS_STORIES } from './lossless-stories.ts';
 import type { Process } from './process.ts';
 import { World, type WorldOptions } from './world.ts';
 
-interface Scene {
+export interface Scene {
   readonly attempt: number;
   readonly world: World;
   readonly a: SimHost;
@@ -29,7 +30,7 @@ interface Scene {
   rests(withinSec?: number): Promise<void>;
 }
 
-interface Story {
+export interface Story {
   readonly about: string;
   readonly options?: Partial<WorldOptions>;
   readonly policy?: Partial<Policy>;
@@ -46,6 +47,7 @@ interface Story {
 const SLICE_MS = 5;
 
 export const STORIES = {
+  ...LOSSLESS_STORIES,
   'renewals beside a new active': {
     about: 'F3: an agent on the side of the cut-off active does not feed its lease',
     tell: async ({ cutOff, run, rests }) => {
