@@ -219,10 +219,11 @@ export class SimHost {
 
   /** Ends the application's sessions, as the fence does. */
   killSessions(): number {
-    const { spared } = this.semiSync;
-    const killed = [...this.#connections].filter((connection) => connection.application && connection !== spared);
+    const { semiSync } = this;
+    const spares = semiSync.killsTell && !this.readOnly;
+    const killed = [...this.#connections].filter((one) => one.application && !(spares && semiSync.commits(one)));
     for (const connection of killed) this.#break(connection);
-    this.semiSync.kill((by) => by.application && by !== spared);
+    if (!spares) semiSync.kill((by) => by.application);
     return killed.length;
   }
 

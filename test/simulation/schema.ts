@@ -238,14 +238,16 @@ export class SimSchema {
       return;
     }
     this.#watcher.callActs(call, host);
-    const did = call.killClients ? killed(host.killSessions()) : '';
+    const closesFirst = host.semiSync.killsTell;
+    const kill = () => (call.killClients ? killed(host.killSessions()) : '');
+    const before = closesFirst ? '' : kill();
     this.#await(
       () => !host.isLocked,
       () => {
         host.setReadOnly(true);
-        endLease(did);
+        endLease(closesFirst ? kill() : before);
       },
-      () => end(this.#tell('locked', did)),
+      () => end(this.#tell('locked', closesFirst ? kill() : before)),
     );
   }
 

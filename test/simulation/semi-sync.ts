@@ -138,9 +138,13 @@ export class SemiSync {
     this.#settle();
   }
 
-  /** Whose session a fence spares: on MariaDB that of the leader, whose end lets its group go [F1]. */
-  get spared(): Connection | null {
-    return this.#parts.flavour === 'mariadb' ? (this.#groups[0]?.members[0]?.waiting.by ?? null) : null;
+  /** On MariaDB the end of a session may let others go: a fence spares those who commit, and closes before it ends the rest [F1]. */
+  get killsTell(): boolean {
+    return this.#parts.flavour === 'mariadb' && this.#source;
+  }
+
+  commits(by: Connection): boolean {
+    return [...this.#all()].some((waiting) => waiting.by === by);
   }
 
   /** These sessions are killed: their clients are told an error. What they wrote stays where it is. */
