@@ -17,7 +17,10 @@ export interface Dialect {
   readGtid(row: Row): string | null;
   /** Several threads apply: then the SQL thread has read, not applied, when it says that it has read everything. */
   isParallel(row: Row): boolean;
-  /** The server's status variables as a table with VARIABLE_NAME and VARIABLE_VALUE. */
+  /**
+   * The server's status variables as a table with VARIABLE_NAME and VARIABLE_VALUE. The session's, where it can be: what is asked for is the
+   * same in both, and the global ones are added up over all connections first.
+   */
   readonly statusTable: string;
   /** Its global variables, likewise. */
   readonly variableTable: string;
@@ -66,7 +69,7 @@ function mariadbDialect(version: Version): Dialect {
     // SHOW MASTER STATUS would wait for commits that wait for an acknowledgement, and a healthy host would look silent.
     binlogStatement: `SELECT MAX(CASE VARIABLE_NAME WHEN 'BINLOG_SNAPSHOT_FILE' THEN VARIABLE_VALUE END) AS File,
       MAX(CASE VARIABLE_NAME WHEN 'BINLOG_SNAPSHOT_POSITION' THEN VARIABLE_VALUE END) AS Position
-      FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME LIKE 'BINLOG_SNAPSHOT%'`,
+      FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME LIKE 'BINLOG_SNAPSHOT%'`,
     binlogWaitsForCommits: false,
     heartbeatColumns: [],
     flavour: 'mariadb',
@@ -75,7 +78,7 @@ function mariadbDialect(version: Version): Dialect {
       @@global.slave_parallel_threads AS workers`,
     readGtid: (row) => joined(text(row, 'binlog_state'), text(row, 'slave_pos')),
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
-    statusTable: 'information_schema.GLOBAL_STATUS',
+    statusTable: 'information_schema.SESSION_STATUS',
     variableTable: 'information_schema.GLOBAL_VARIABLES',
     readReplication: (rows, progress) => {
       // The connection without a name is the one that START SLAVE and its like mean.
@@ -125,7 +128,7 @@ function mysqlDialect(version: Version): Dialect {
     isParallel: (row) => (number(row, 'workers') ?? 0) > 0,
     statusTable: isAtLeast(version, [5, 7, 0])
       ? 'performance_schema.global_status'
-      : 'information_schema.GLOBAL_STATUS',
+      : 'information_schema.SESSION_STATUS',
     variableTable: isAtLeast(version, [5, 7, 0])
       ? 'performance_schema.global_variables'
       : 'information_schema.GLOBAL_VARIABLES',
@@ -158,7 +161,7 @@ function semiSyncPlugins(version: Version): Dialect['semiSyncPlugins'] {
 }
 
 function statusColumn(variable: string, column: string): string {
-  return `(SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = '${variable}') AS ${column}`;
+  return `(SELECT VARIABLE_VALUE FROM information_schema.SESSION_STATUS WHERE VARIABLE_NAME = '${variable}') AS ${column}`;
 }
 
 /** The statements that only changed their words. */
