@@ -547,7 +547,9 @@ function fence(situation: Situation, passive: Facts, why: string): Next {
 function openAgain(situation: Situation, active: Facts): Next {
   const next = openIncumbent(situation, active);
   const { passive, guard } = situation;
-  if (guard !== null && guard.lossless !== null && passive.kind === 'answered' && !situation.force) {
+  // What another server behind its address holds says nothing of what this one lost.
+  const isMember = guard?.passiveStranger === null;
+  if (isMember && guard.lossless !== null && passive.kind === 'answered' && !situation.force) {
     const { divergence } = guard.lossless;
     const recorded = divergence?.host === situation.roles.passive ? divergence : null;
     const lost = whyTailLost(active, passive.facts, recorded);

@@ -250,6 +250,11 @@ describe('a restarted active', () => {
     expect(nextStep(again(closed('0-1-98'), other('0-1-100'), {}, ofA))).toMatchObject({ outcome: 'failed' });
   });
 
+  it('is opened whatever another server behind the address of the other host holds', () => {
+    const next = nextStep(again(closed('0-1-98'), other('0-1-100'), {}, { passiveStranger: 'another server answers' }));
+    expect(stepOf(next)).toMatchObject({ do: 'grant' });
+  });
+
   it('is opened for async as before, and what it lost is counted', () => {
     const next = nextStep(again(closed('0-1-98'), other('0-1-100'), {}, { lossless: null }));
     expect(next).toMatchObject({ step: { do: 'grant', lossless: false }, leftBehind: { count: 2 } });
