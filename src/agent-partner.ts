@@ -53,6 +53,8 @@ export class PartnerKeeper {
   /** Since when the passive is kept out of the set; null: it is not. */
   #outSinceMs: number | null = null;
   #leaving = false;
+  /** A look at the passive takes longer than it is waited for. */
+  #isLate = false;
 
   constructor(parts: PartnerKeeperParts) {
     this.#parts = parts;
@@ -131,8 +133,16 @@ export class PartnerKeeper {
   }
 
   async #lookBriefly(host: Host): Promise<Evidence> {
-    const look = await within(this.#parts.clock, this.#looks.look(host), PASSIVE_LOOK_MS);
+    const looking = this.#looks.look(host);
+    // One that let somebody wait just now is asked again, but not waited for: each look at the active would be later by that.
+    const look = await within(this.#parts.clock, looking, this.#isLate ? 0 : PASSIVE_LOOK_MS);
     if (look !== null) return look.evidence;
+    if (!this.#isLate) {
+      this.#isLate = true;
+      void looking.then(() => {
+        this.#isLate = false;
+      });
+    }
     return { kind: 'silent', code: 'ETIMEDOUT', message: `no answer within ${PASSIVE_LOOK_MS} ms` };
   }
 

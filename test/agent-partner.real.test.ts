@@ -182,6 +182,21 @@ describe('a lossless pair under load', () => {
     await areComplete('it joins again', pair.b, pair.a);
   });
 
+  it('opens its active again when that was killed and came back, and both are complete again', async () => {
+    const { register } = client;
+    const before = (await store.board(U)).complete;
+    await pair.b.kill();
+    await pair.b.restart();
+    const sinceMs = performance.now();
+    await patiently('the client writes there', () => register.firstOn(pair.b.port, sinceMs) !== undefined);
+    await patiently('it is recorded in its new life', async () => {
+      const { complete } = await store.board(U);
+      return complete?.writer.startedSec !== before?.writer.startedSec;
+    });
+    await areComplete('both are complete', pair.b, pair.a);
+    expect((await register.accountFor(pair.b.port, pair.a.port)).nowhere).toEqual([]);
+  });
+
   it('changes its roles on purpose without losing anything', async () => {
     const { register } = client;
     await decide(4, pair.a, 'lossless');

@@ -252,6 +252,35 @@ describe('a passive that is killed', () => {
 });
 
 describe('a passive that is frozen', () => {
+  it('is waited for once, and each look at the active then comes in time', async () => {
+    await decided();
+    await holds(BOTH);
+    const end = running(aKeeper());
+    await clock.advance(3_400);
+    const { probe } = pair.b;
+    pair.waits();
+    pair.b.probe = async () => {
+      await clock.sleep(1_000);
+      return failure('silent');
+    };
+    let looksAtA = 0;
+    const probeA = pair.a.probe.bind(pair.a);
+    pair.a.probe = async () => {
+      looksAtA += 1;
+      return await probeA();
+    };
+    await clock.advance(1_600);
+    // The first one 0.6 s later; after it 0.3 s are waited for the passive, then every 50 ms.
+    expect(looksAtA).toBeGreaterThan(12);
+    await clock.advance(1_000);
+    expect(isWaiting()).toBe(false);
+    // It thaws: what it says counts again.
+    pair.b.probe = probe;
+    pair.semi(pair.a, { clients: 1 });
+    expect(await untilSo(areBoth)).toBeLessThan(4_000);
+    await end();
+  });
+
   it('costs the clients of the active less than 3 s, and holds up no look at the active', async () => {
     await decided();
     await holds(BOTH);

@@ -46,7 +46,7 @@ const JOIN_LOOK_MS = 20;
 /** Commits that wait so long, and none is acknowledged: the partner is lost. */
 const STUCK_MS = 1_500;
 /** The same where nothing listens at the passive any more. That alone is no reason: a firewall may refuse this agent. */
-const STUCK_DOWN_MS = 100;
+const STUCK_DOWN_MS = 50;
 /** Each wait of a join, while which commits may wait, too. */
 const JOIN_WAIT_MS = 1_000;
 /** A whole join; on the board it is over a second later. */

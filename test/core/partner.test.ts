@@ -255,8 +255,8 @@ describe('a passive that says nothing', () => {
 
   it('is lost sooner when nothing listens there any more and its connection broke', () => {
     const down = { ...waits(), passive: failure('refused'), passiveBroke: true };
-    expect(last(down, { ...down, afterMs: 99 })).toMatchObject({ kind: 'rest', inMs: 50 });
-    expect(stepOf(last(down, { ...down, afterMs: 100 }))).toMatchObject({ do: 'shrink' });
+    expect(last(down, { ...down, afterMs: 49 })).toMatchObject({ kind: 'rest', inMs: 50 });
+    expect(stepOf(last(down, { ...down, afterMs: 50 }))).toMatchObject({ do: 'shrink' });
   });
 
   it('is looked at again soon when nothing listens there, though no commit waits yet', () => {
