@@ -227,10 +227,12 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     return clock.monotonic() - silentSinceMs < VIGIL_MS ? { nextMs: VIGIL_GAP_MS } : {};
   };
 
-  /** The board as it is now; where it is away, and something was begun that must not be left so, as it was read last. */
+  /** The board as it is now; where it is away or was emptied, and something was begun that must not be left so, as it was read last. */
   async function presentOr(known: FoundPair, isBegun: boolean): Promise<FoundPair | null> {
     try {
-      return await store.findPair(uniqsign);
+      const present = await store.findPair(uniqsign);
+      const knowsNothing = present === null || (present.board.epoch === null && present.board.roles === null);
+      return isBegun && knowsNothing ? known : present;
     } catch (error) {
       if (isBegun && error instanceof MmmError && error.code === 'store-down') return known;
       throw error;

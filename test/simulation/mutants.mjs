@@ -434,6 +434,14 @@ export const MUTANTS = [
     shows: { story: 'a firewall before the active, which freezes later' },
   },
   {
+    name: 'an emptied board stops a grant that was begun',
+    mend: 'L3',
+    file: 'src/agent.ts',
+    find: 'return isBegun && knowsNothing ? known : present;',
+    replace: 'return present;',
+    shows: { story: 'the board goes away between claim and grant' },
+  },
+  {
     name: 'the EVENT does not close',
     mend: 'lease',
     file: 'src/mysql/schema.ts',

@@ -298,14 +298,14 @@ export const STORIES = {
   'the board goes away between claim and grant': {
     about: 'L3: who has claimed the active for a decision that keeps it grants it, too',
     harmless: true,
-    // Of the active, then of the passive.
-    attempts: 2,
+    // Of the active, then of the passive; then the same with a board that comes back empty.
+    attempts: 4,
     tell: async ({ world, a, b, attempt, at, run, rests }) => {
       await world.pause(true);
-      const claimed = attempt === 1 ? a : b;
+      const claimed = attempt % 2 === 1 ? a : b;
       await at(
         (_, call, host) => call === 'claim' && host === claimed,
-        () => world.redis.stop(),
+        () => (attempt > 2 ? world.redis.empty() : world.redis.stop()),
       );
       await run(15);
       world.redis.start();
