@@ -111,6 +111,8 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
     telling.conflict(roles.active, active.evidence);
     telling.conflict(roles.passive, passive.evidence);
     await telling.merged(found.board, roles, active.evidence, passive.evidence);
+    /** The look at the passive after which the active was looked at again, to count what is left behind. */
+    let counted: Look | null = null;
     for (let count = 0; count < STEPS_PER_ROUND && !signal.aborted; count++) {
       noteWriter(work, found.board, roles, active.evidence, passive.evidence, clock.monotonic());
       if (rowOf(passive.evidence) !== null) installsStuckAtMs.delete(roles.passive);
@@ -147,6 +149,12 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
           active = await looks.lookNow(roles.active);
           continue;
         }
+      }
+      if (next.leftBehind !== undefined && counted !== passive) {
+        // The passive may hold by now what the active committed since it was looked at: seen before the passive, that would count as left behind.
+        counted = passive;
+        active = await looks.lookNow(roles.active);
+        continue;
       }
       if (isRestless(step) && isOpen(active.evidence)) {
         const lastMs = healedAtMs.get(`${step.do} ${step.host}`);

@@ -58,6 +58,24 @@ describe('what stayed on the old active', () => {
     expect(a.did).toEqual([]);
   });
 
+  it('is not what the active has committed since it was looked at, and the passive has received by now', async () => {
+    const world = await returned('1-1-500');
+    const { a, b } = world;
+    const { probe } = a;
+    let number = 0;
+    // It replicates by itself since it came back, and the active takes writes all the time.
+    a.probe = () => {
+      number += 1;
+      b.facts = { ...b.facts, gtid: `1-1-500,2-2-${number}` };
+      a.facts = { ...a.facts, gtid: `1-1-500,2-2-${number}` };
+      return probe.call(a);
+    };
+    await world.act();
+    expect(b.did).toContain('start-io');
+    expect(await world.boardDivergence()).toBeNull();
+    expect(world.told()).toEqual([]);
+  });
+
   it('is saved beside the round, from where receiving it ended, and its place is mailed and shown', async () => {
     const world = await returned('1-1-537');
     const orders: SalvageOrder[] = [];
