@@ -168,6 +168,12 @@ export const MUTANTS = [
         find: 'if (number > (epoch?.number ?? 0)) return `',
         replace: 'if (number < 0) return `',
       },
+      // The agents tell of higher numbers, too.
+      {
+        file: 'src/identify-guard.ts',
+        find: 'const told = isOn ? newest(records, both, own) : null;',
+        replace: 'const told = null;',
+      },
     ],
     shows: { story: 'Redis is emptied' },
   },
@@ -399,6 +405,14 @@ export const MUTANTS = [
     file: 'src/core/reconcile.ts',
     find: 'if (guard.lastOpened === roles.passive) {',
     replace: 'if (guard.lastOpened === roles.passive && guard.epoch.number < 0) {',
+    // Beside a silent host either rule is enough.
+    also: [
+      {
+        file: 'src/core/reconcile.ts',
+        find: "if (passive.kind !== 'answered' && guard.passiveChosenSince && guard.lastOpened !== roles.active) {",
+        replace: 'if (guard.epoch.number < 0) {',
+      },
+    ],
     shows: { story: 'an active that was paused wakes beside a silent new one' },
   },
   {
