@@ -9,7 +9,7 @@ export interface ManyOptions {
   /** Ends after so many seeds, or so many simulated seconds, whichever comes first. */
   readonly seeds: number;
   readonly seconds: number;
-  /** All of them with durability=lossless. */
+  /** All of them with durability=lossless; else each as it says. */
   readonly lossless: boolean;
 }
 
@@ -58,7 +58,10 @@ export async function runMany(
 ): Promise<Sums> {
   const sums = noSums();
   for (let seed = from; sums.seeds < seeds && sums.simulatedMs < 1_000 * seconds; seed += step) {
-    const { figures, violations, kind, simulatedMs, events, convergedMs } = await runSeed(String(seed), { lossless });
+    const { figures, violations, kind, simulatedMs, events, convergedMs } = await runSeed(
+      String(seed),
+      lossless ? { lossless } : {},
+    );
     sums.seeds += 1;
     sums.simulatedMs += simulatedMs;
     sums.events += events;

@@ -611,7 +611,7 @@ export async function firstRed(mutant) {
     return violations.length === 0 ? null : { by: `story "${story}"`, ...violations[0] };
   }
   for (let seed = seeds.from; seed < seeds.from + seeds.count; seed++) {
-    const { violations } = await runSeed(String(seed), { guarded, lossless });
+    const { violations } = await runSeed(String(seed), { guarded, lossless: lossless === true });
     if (violations.length > 0) return { by: `seed ${seed}`, ...violations[0] };
   }
   return null;

@@ -49,17 +49,17 @@ export interface RunOptions {
   readonly debug?: boolean;
   /** With a lease, or without; left out: as the seed says. */
   readonly guarded?: boolean;
-  /** With durability=lossless; left out: without. Goes with a lease. */
+  /** With durability=lossless, which goes with a lease here; left out: as the seed says. */
   readonly lossless?: boolean;
 }
 
-export async function runSeed(
-  seed: string,
-  { debug = false, guarded, lossless = false }: RunOptions = {},
-): Promise<Outcome> {
+export async function runSeed(seed: string, { debug = false, guarded, lossless }: RunOptions = {}): Promise<Outcome> {
   const chance = new Chance(seed);
   const drawn = planOf(chance.stream('plan'), guarded ?? (lossless || undefined));
-  const plan = lossless ? madeLossless(drawn, chance.stream('lossless')) : drawn;
+  const plan =
+    (lossless ?? isLossless(drawn, chance.stream('durability')))
+      ? madeLossless(drawn, chance.stream('lossless'))
+      : drawn;
   const world = new World(plan.world, chance.stream('world'));
   if (debug) world.tellAll();
   world.tell('plan', `${plan.kind}: ${JSON.stringify({ ...plan.world, ...plan.faults })}`);
@@ -231,6 +231,12 @@ function policyOf(guarded: boolean, chance: Chance): Policy {
     durability: 'async',
     onDivergence: 'merge',
   };
+}
+
+/** A third of the storms and of the single failures of a pair with a lease. */
+function isLossless({ kind, world }: Plan, chance: Chance): boolean {
+  const isOne = world.policy.fencing === 'lease' && (kind === 'storm' || kind === 'single');
+  return isOne && chance.happens(1 / 3);
 }
 
 /** Each run has faults of a few kinds only: with all of them at once nothing ever comes to its end, and little is tried. */
