@@ -67,6 +67,8 @@ export class Replica {
   #dump: Dump | null = null;
   /** What it had received when it connected. */
   #metAt = 0;
+  /** In which life of the source. */
+  #metBoot = 0;
   /** A transaction that is being applied waits for the acknowledgement that this very server wants [F12]. */
   #commits = false;
 
@@ -210,7 +212,9 @@ export class Replica {
     if (this.#owner.state !== 'up' || !this.ioStarted) return;
     const heard = this.#hears();
     if (this.#connected) {
-      if (heard) {
+      // A source that was gone with its machine knows nothing of this connection.
+      if (heard && this.#dump !== null && this.#metBoot !== this.source.boot) this.sourceDied();
+      else if (heard) {
         this.#heardMs = nowMs;
         this.#heartbeats += 1;
       } else if (this.source.state === 'down' && this.#network.talks(this.#owner.name, this.source.name))
@@ -234,6 +238,7 @@ export class Replica {
     const { received } = this;
     const dump = this.#dump;
     this.#metAt = received;
+    this.#metBoot = this.source.boot;
     if (dump !== null) this.#tellSource((semiSync) => semiSync.meets(dump, received));
     else if (this.source.semiSync.hasClient) this.#tellSource((semiSync) => semiSync.meets(null, received));
   }

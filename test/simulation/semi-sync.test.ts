@@ -270,6 +270,21 @@ describe('a replica', () => {
     expect(a.facts().semiSync).toMatchObject({ clients: 0 });
   });
 
+  test('acknowledges to a source that lost its power for a moment when it has connected anew', async () => {
+    const { a, b, run, write, told } = await aPairAtWork(MYSQL);
+    a.die(true);
+    await run(500);
+    a.restart();
+    a.semiSync.switchOn();
+    a.setReadOnly(false, true);
+    await run(3_000);
+    expect(b.replica.acknowledges).toBe(true);
+    expect(a.facts().semiSync).toMatchObject({ clients: 1 });
+    write(1);
+    await run(50);
+    expect(told).toEqual(['A 1']);
+  });
+
   test('F2: has lost what it acknowledged and did not apply after a restart, as its style says', async () => {
     for (const [style, left] of [
       [MARIADB, 0],
