@@ -4,6 +4,7 @@
 // compare, so that two agents that do the same thing, or one that slept, do no harm.
 
 import { AgentLooks } from './agent-looks.ts';
+import { noteNumber } from './agent-situation.ts';
 import type { Mailer } from './agent-telling.ts';
 import type { Call, Called } from './core/call.ts';
 import type { Log } from './core/log.ts';
@@ -50,6 +51,8 @@ export class PartnerKeeper {
   readonly #looks: AgentLooks;
   readonly #troubles: Troubles;
   #memory: PartnerMemory = NO_MEMORY;
+  /** The decision that each host's row named when it was seen last: a server that is silent may know a higher one than the board. */
+  readonly #rowNumbers = new Map<Host, number>();
   /** Since when the passive is kept out of the set; null: it is not. */
   #outSinceMs: number | null = null;
   #leaving = false;
@@ -115,6 +118,10 @@ export class PartnerKeeper {
     const looking = this.#lookBriefly(roles.passive);
     const active = await this.#looks.look(roles.active);
     const passive = await looking;
+    noteNumber(this.#rowNumbers, roles, roles.active, active.evidence);
+    noteNumber(this.#rowNumbers, roles, roles.passive, passive);
+    // The board went back: its set is of a time before somebody else was opened, who may have told clients OK since.
+    if (Math.max(...this.#rowNumbers.values()) > epoch.number) return null;
     return {
       epoch,
       roles,

@@ -141,6 +141,39 @@ describe('a pair at rest', () => {
   });
 });
 
+describe('a board that went back', () => {
+  it('is not obeyed while a silent host is known to have heard of a later decision', async () => {
+    await decided();
+    await holds(BOTH);
+    const { keeper } = aKeeper();
+    await round(keeper);
+    // B was opened by decision 8, died, and Redis came back with what it held before: A wakes with a commit that waits.
+    pair.row(pair.b, { epoch: { ...SEVEN, number: 8, id: 'e8', active: B } });
+    await round(keeper);
+    pair.b.down = failure('refused');
+    pair.semi(pair.a, { clients: 0 });
+    pair.waits();
+    for (let rounds = 0; rounds < 5; rounds++) {
+      await round(keeper);
+      await clock.advance(1_000);
+    }
+    expect(pair.calls).toEqual([]);
+    expect(await setOnBoard()).toEqual(BOTH);
+  });
+
+  it('is obeyed again as soon as that host says that it knows no later one', async () => {
+    await decided();
+    await holds(BOTH);
+    const { keeper } = aKeeper();
+    pair.row(pair.b, { epoch: { ...SEVEN, number: 8, id: 'e8', active: B } });
+    await round(keeper);
+    pair.row(pair.b, { epoch: SEVEN });
+    pair.semi(pair.a, { clients: 0 });
+    await round(keeper);
+    expect((await setOnBoard())?.hosts).toEqual([A1]);
+  });
+});
+
 describe('a new writer', () => {
   it('is recorded before its commits go alone, and both in one round', async () => {
     await decided();
