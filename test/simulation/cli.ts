@@ -10,13 +10,14 @@ export { added, noSums, runMany, tell } from './many.ts';
 const USAGE = `npm run sim -- SEED            replay one seed and print its story
 npm run sim -- SEED --debug    with the daemons' debug lines
 npm run sim -- SEED --lossless as a pair with durability=lossless, whatever the seed says; also with --seeds and --seconds
+npm run sim -- SEED --async    as one with durability=async
 npm run sim -- --story NAME    tell one of the directed stories of stories.ts
 npm run sim -- --seeds N       run N seeds from 1 on (--from M: from M on)
 npm run sim -- --seconds N     run seeds for N simulated seconds, on all cores`;
 
 export async function main(args: readonly string[]): Promise<number> {
   const seeds = numberAfter(args, '--seeds');
-  const lossless = args.includes('--lossless');
+  const lossless = durabilityIn(args);
   if (seeds !== null) {
     const began = performance.now();
     const from = numberAfter(args, '--from') ?? 1;
@@ -30,10 +31,15 @@ export async function main(args: readonly string[]): Promise<number> {
     console.log(USAGE);
     return 2;
   }
-  const outcome = await runSeed(seed, { debug: args.includes('--debug'), ...(lossless ? { lossless } : {}) });
+  const outcome = await runSeed(seed, { debug: args.includes('--debug'), ...(lossless === null ? {} : { lossless }) });
   for (const line of outcome.story) console.log(line);
   console.log(`\n${summary(outcome)}`);
   return outcome.violations.length === 0 ? 0 : 1;
+}
+
+/** Whether every pair is lossless; null: as its seed says. */
+export function durabilityIn(args: readonly string[]): boolean | null {
+  return args.includes('--lossless') || (args.includes('--async') ? false : null);
 }
 
 async function tellOne(name: StoryName): Promise<number> {

@@ -9,8 +9,8 @@ export interface ManyOptions {
   /** Ends after so many seeds, or so many simulated seconds, whichever comes first. */
   readonly seeds: number;
   readonly seconds: number;
-  /** All of them with durability=lossless; else each as it says. */
-  readonly lossless: boolean;
+  /** All of them with durability=lossless, or none; null: each as it says. */
+  readonly lossless: boolean | null;
 }
 
 export interface Sums {
@@ -60,7 +60,7 @@ export async function runMany(
   for (let seed = from; sums.seeds < seeds && sums.simulatedMs < 1_000 * seconds; seed += step) {
     const { figures, violations, kind, simulatedMs, events, convergedMs } = await runSeed(
       String(seed),
-      lossless ? { lossless } : {},
+      lossless === null ? {} : { lossless },
     );
     sums.seeds += 1;
     sums.simulatedMs += simulatedMs;

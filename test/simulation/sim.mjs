@@ -40,7 +40,7 @@ async function onAllCores(sim, outfile, args) {
   const began = performance.now();
   const sums = await Promise.all(
     Array.from({ length: threads }, (_, at) => {
-      const lossless = args.includes('--lossless');
+      const lossless = sim.durabilityIn(args);
       const options = { from: from + at, step: threads, seeds: Number.POSITIVE_INFINITY, seconds, lossless };
       return inThread({ outfile, options });
     }),
