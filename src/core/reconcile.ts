@@ -406,7 +406,7 @@ function takeOver(situation: Situation, active: Facts, passive: Facts): Next {
   const { roles } = situation;
   if (situation.tooLate)
     return hold(`the time that an operator gave is over; ${roles.passive} stays open, and gets the role back`);
-  if (stoppedByUs(situation, active)) return resume(situation);
+  if (stoppedByUs(situation, active)) return resume(situation, active);
   const why = cannotFollow(situation, active, passive, ['Yes']);
   if (why !== null && !situation.force) {
     const { replication } = active;
@@ -430,7 +430,7 @@ function openBesideClosed(situation: Situation, active: Facts, passive: Facts): 
   if (hasEverything(active, passive)) {
     return drainThenOpen(situation, active, `${roles.passive} is closed and ${roles.active} has received all of it`);
   }
-  if (stoppedByUs(situation, active)) return resume(situation);
+  if (stoppedByUs(situation, active)) return resume(situation, active);
   if (active.replication !== null && neverStarted(active.replication))
     return startAgain(roles.active, active.replication);
   const why = cannotFollow(situation, active, passive, ['Yes', 'Connecting']);
@@ -624,8 +624,11 @@ function stoppedByUs({ roles, ioStopped }: Situation, active: Facts): boolean {
   return active.replication?.io === 'No' && ioStopped.includes(roles.active);
 }
 
-function resume({ roles }: Situation): Next {
-  return step({ do: 'start-io', host: roles.active }, `${roles.passive} is back and holds more`);
+/** Both threads, where this server restarted since: nobody else would start the other one. One that an error stopped waits for an operator. */
+function resume({ roles }: Situation, { replication }: Facts): Next {
+  const both = replication?.sql === 'No' && replication.sqlError.code === 0;
+  const host = roles.active;
+  return step({ do: both ? 'start-replication' : 'start-io', host }, `${roles.passive} is back and holds more`);
 }
 
 function startSql({ roles }: Situation): Next {

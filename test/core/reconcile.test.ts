@@ -302,6 +302,11 @@ describe('a failover', () => {
   it('closes an old active that comes back while the new one is drained, and lets it send what it holds', () => {
     const active = follower({ io: 'No' });
     expect(brief(nextStep(situation({ active, ioStopped: [B] })))).toBe('start-io B');
+    // It restarted since.
+    const both = follower({ io: 'No', sql: 'No' });
+    expect(brief(nextStep(situation({ active: both, ioStopped: [B] })))).toBe('start-replication B');
+    const broken = follower({ io: 'No', sql: 'No', sqlError: { code: 1062, text: 'Duplicate entry' } });
+    expect(brief(nextStep(situation({ active: broken, ioStopped: [B] })))).toBe('start-io B');
     expect(brief(nextStep(situation({ active: follower(), ioStopped: [B] })))).toBe('close A');
   });
 });

@@ -94,6 +94,25 @@ export const LOSSLESS_STORIES = {
       await run(10);
     },
   },
+  'an active restarts beside one that cannot be closed': {
+    ...LOSSLESS,
+    style: { gtid: true, startsItself: false },
+    about: 'L2: what a drain stopped and a restart left stopped runs again, both threads of it',
+    tell: async ({ a, b, until, run, rests, checkers }) => {
+      a.freeze();
+      if (!(await until(() => b.takesWrites, 15))) checkers.violated('L1', 'B is not opened');
+      a.thaw();
+      await run(0.5);
+      b.die(false);
+      await run(3);
+      b.restart();
+      await run(1);
+      a.die(false);
+      await run(1);
+      a.restart();
+      await rests();
+    },
+  },
 } as const satisfies Readonly<Record<string, Story>>;
 
 async function switched({ world, until, rests, checkers }: Scene, to: SimHost): Promise<void> {
