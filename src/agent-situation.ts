@@ -5,7 +5,7 @@ import type { Orders } from './agent-hands.ts';
 import type { Work } from './agent-telling.ts';
 import { FRESH_MS } from './core/death.ts';
 import type { Board } from './core/decision.ts';
-import { type Guard, isClaimed, isOfAnotherPair, lastOpened } from './core/guard.ts';
+import { type Guard, isClaimed, isOfAnotherPair, lastOpened, wasOpenedInThisLife } from './core/guard.ts';
 import { wasOpenedUnder } from './core/host-row.ts';
 import type { Evidence, Facts } from './core/observation.ts';
 import { isAlive } from './core/observation.ts';
@@ -148,9 +148,21 @@ export function noteWriter(
 }
 
 /** Who counts as the last writer once this step is begun; undefined: that stays as it is. */
-export function writerAfter(step: Step, { roles, active, passive, incumbent }: Situation): Host | null | undefined {
+export function writerAfter(step: Step, situation: Situation): Host | null | undefined {
+  const { roles, active, passive, incumbent, guard } = situation;
   if (isOpening(step)) return incumbent || isOpen(active) ? undefined : null;
-  return isFencing(step) && isOpen(passive) && !isOpen(active) ? roles.passive : undefined;
+  if (!isFencing(step) || !isOpen(passive) || isOpen(active)) return undefined;
+  return guard !== null && acknowledgedNothing(guard, roles, passive.facts) ? undefined : roles.passive;
+}
+
+/**
+ * Nobody could close it, because its commits wait for an acknowledgement: since the active was opened after it, and acknowledges to nobody, it told no
+ * client OK. The active, should it have closed itself meanwhile, must not wait for what that one holds.
+ */
+function acknowledgedNothing({ lossless, lastOpened: last }: Guard, { active }: Roles, passive: Facts): boolean {
+  const { row, boot, semiSync } = passive;
+  const waits = semiSync?.source === true && semiSync.wrong === null;
+  return lossless !== null && last === active && waits && wasOpenedInThisLife(row, boot);
 }
 
 export async function situationOf(

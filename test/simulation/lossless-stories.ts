@@ -113,6 +113,27 @@ export const LOSSLESS_STORIES = {
       await rests();
     },
   },
+  'an active closes itself beside one that cannot be closed': {
+    ...LOSSLESS,
+    about: 'L2: whose commits wait since another one was opened told no client OK, and is not taken for the last writer',
+    tell: async ({ world, a, b, process, until, run, rests, checkers }) => {
+      a.freeze();
+      if (!(await until(() => b.takesWrites, 15))) checkers.violated('L1', 'B is not opened');
+      await until(() => !b.semiSync.source);
+      const agents = [process('agent-1'), process('agent-2')];
+      for (const agent of agents) agent.freeze();
+      a.thaw();
+      await until(() => b.readOnly, 15);
+      world.redis.empty();
+      await run(5);
+      for (const agent of agents) agent.thaw();
+      await run(5);
+      a.die(false);
+      await run(1);
+      a.restart();
+      await rests();
+    },
+  },
 } as const satisfies Readonly<Record<string, Story>>;
 
 async function switched({ world, until, rests, checkers }: Scene, to: SimHost): Promise<void> {

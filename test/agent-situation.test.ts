@@ -1,0 +1,68 @@
+// Who counts as the last writer once a host is being closed: told by the agent to the board before it does it.
+
+import { describe, expect, it } from 'vitest';
+import { writerAfter } from '../src/agent-situation.ts';
+import { type Board, NO_SAFETY } from '../src/core/decision.ts';
+import type { Guard } from '../src/core/guard.ts';
+import type { Situation } from '../src/core/reconcile.ts';
+import { A, active, B, BOTH, type OfActive, passive } from './support/partnership.ts';
+
+/** B is the active and closed; A, opened by decision 7, takes writes. */
+function closing(a: OfActive, guard: Partial<Guard> = {}): Situation {
+  return {
+    roles: { active: B, passive: A },
+    active: passive({ row: { opened: { number: 8, id: 'd8', startedSec: 200 } } }),
+    passive: active(a),
+    incumbent: true,
+    passiveWroteLast: false,
+    passiveGone: false,
+    ioStopped: [],
+    accountsStuck: [],
+    passiveRestarted: false,
+    policy: { ...NO_SAFETY, fencing: 'lease', durability: 'lossless' },
+    force: false,
+    tooLate: false,
+    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
+    openWithinSec: 3,
+    guard: {
+      epoch: { number: 8, id: 'd8', active: B },
+      lease: 'finite',
+      leaseMs: 3_000,
+      onUnreachable: 'wait',
+      unfenced: false,
+      flagOnBoard: false,
+      passiveArmed: true,
+      passiveDown: false,
+      passiveStuck: false,
+      claimedForMs: null,
+      passiveChosenSince: false,
+      lastOpened: B,
+      stranger: null,
+      passiveStranger: null,
+      planned: false,
+      passiveKnew: null,
+      hook: 'none',
+      lossless: { complete: BOTH, divergence: null },
+      ...guard,
+    },
+  };
+}
+
+describe('a host that takes writes while the active is closed', () => {
+  const after = (a: OfActive, guard?: Partial<Guard>): Board['opened'] | undefined =>
+    writerAfter({ do: 'close', host: A }, closing(a, guard));
+
+  it('wrote last', () => {
+    expect(after({}, { lossless: null })).toBe(A);
+    expect(after({}, { lastOpened: A })).toBe(A);
+    expect(after({}, { lastOpened: null })).toBe(A);
+    // By hand, or so that somebody may have been told OK.
+    expect(after({ source: false })).toBe(A);
+    expect(after({ wrong: 'its commits stopped waiting after a time' })).toBe(A);
+    expect(after({ row: { opened: { number: 7, id: 'd7', startedSec: 50 } } })).toBe(A);
+  });
+
+  it('told no client OK when the active was opened after it, and its commits wait', () => {
+    expect(after({})).toBeUndefined();
+  });
+});
