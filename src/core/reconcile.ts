@@ -607,9 +607,13 @@ function open(situation: Situation, active: Facts, why: string, demand: Opening[
   return step({ do: 'open', host: roles.active, deadlineServerTime, drained: demand === 'drained' }, why);
 }
 
-/** On, its source side makes its own applier wait for an acknowledgement, for ever when the other host is dead [F12]. */
+/**
+ * On, its source side makes its own applier wait for an acknowledgement, for ever when the other host is dead [F12]: also in a pair that is async by
+ * now. One that waits for a time only is an operator's there, and none of our business.
+ */
 function waitsForNobody({ guard }: Situation, host: Host, { semiSync }: Facts): Next | null {
-  if (guard === null || guard.lossless === null || semiSync?.source !== true) return null;
+  if (guard === null || semiSync?.source !== true) return null;
+  if (guard.lossless === null && semiSync.wrong !== null) return null;
   return step({ do: 'source-off', host }, `${host} is closed, and what it applies must wait for nobody`);
 }
 

@@ -202,9 +202,12 @@ describe('a drain', () => {
     ]);
   });
 
-  it('touches neither side for async', () => {
-    const on = b({ source: true, ...stopped });
-    expect(stepOf(nextStep(failover({ active: on }, { lossless: null })))).toMatchObject({ do: 'grant' });
+  it('touches neither side for async, but for a wait without an end', () => {
+    const on = (wrong: string | null) => b({ source: true, wrong, ...stopped });
+    const steps = [on('commits stop waiting after a time'), on(null)].map((seen) =>
+      stepOf(nextStep(failover({ active: seen }, { lossless: null }))),
+    );
+    expect(steps).toMatchObject([{ do: 'grant' }, { do: 'source-off', host: B }]);
   });
 
   it('asks nothing of a server without semi-synchronous replication', () => {
@@ -279,9 +282,10 @@ describe('healing', () => {
 
   it('lets the applier of the former active wait for nobody', () => {
     expect(stepOf(nextStep(open({}, { source: true })))).toEqual({ do: 'source-off', host: B });
-    expect(nextStep(open({}, { source: true }, { guard: aGuard({ epoch: EIGHT_A, lossless: null }) }))).toEqual({
-      kind: 'settled',
-    });
+    const async = { guard: aGuard({ epoch: EIGHT_A, lossless: null }) };
+    expect(stepOf(nextStep(open({}, { source: true }, async)))).toEqual({ do: 'source-off', host: B });
+    const ofAnOperator = { source: true, wrong: 'commits stop waiting after a time' };
+    expect(nextStep(open({}, ofAnOperator, async))).toEqual({ kind: 'settled' });
   });
 
   it('lets the passive acknowledge before its I/O thread starts again', () => {
