@@ -73,6 +73,7 @@ export async function doStep(
         // The active itself is closed only to be opened again: its clients stay, and a backup's lock is not broken for it.
         killClients: step.host !== orders.roles.active,
         withinMs: CLOSE_WITHIN_MS,
+        ...(step.endsWaits === true ? { endsWaits: true } : {}),
       });
     case 'start-sql':
     case 'start-io':

@@ -9,8 +9,17 @@ import type { Epoch } from './pair.ts';
 export type Call =
   /** Stores the epoch, so that whoever acts on a lower one is refused. `unfenced`: what the row's flag becomes; null: stays. */
   | { readonly do: 'claim'; readonly epoch: Epoch; readonly unfenced: boolean | null }
-  /** Claims, then sets read_only and ends the lease. Tries again until `withinMs`: locks and long statements hold it up. */
-  | { readonly do: 'close'; readonly epoch: Epoch; readonly killClients: boolean; readonly withinMs: number }
+  /**
+   * Claims, then sets read_only and ends the lease. Tries again until `withinMs`: locks and long statements hold it up. `endsWaits`: commits
+   * that hold it up, because they wait for an acknowledgement, are ended with their sessions, where the server tells nobody OK by that [F18].
+   */
+  | {
+      readonly do: 'close';
+      readonly epoch: Epoch;
+      readonly killClients: boolean;
+      readonly withinMs: number;
+      readonly endsWaits?: true;
+    }
   | Opening
   /** Moves the lease's end to `baseMs` + `leaseMs`, when it has not run out. Never opens. */
   | { readonly do: 'renew'; readonly epoch: Epoch; readonly baseMs: number; readonly leaseMs: number }

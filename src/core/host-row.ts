@@ -8,7 +8,7 @@ import { type Epoch, type EpochName, isOfDecision, parseHost } from './pair.ts';
  * Grows with every change of anything in the schema. Whoever finds a higher one leaves it alone and calls it all the same, so the
  * parameters of a procedure never change: a call that needs others gets a new name.
  */
-export const SCHEMA_VERSION = 5;
+export const SCHEMA_VERSION = 6;
 
 /** The permission to be writable. `none`: never opened by us, so nothing closes it. */
 export type Lease =

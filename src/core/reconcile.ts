@@ -251,7 +251,10 @@ function keepOpen(situation: Situation, active: Facts): Next {
   const isSecondWriter = passive.kind === 'answered' && !passive.facts.readOnly;
   // Closing it may hang behind a lock there, and until the grant nobody renews the active's lease.
   if (grant !== null && (!isSecondWriter || isWriterStill(active, guard, roles))) return grant;
-  if (isSecondWriter) return fence(situation, passive.facts, `${roles.active} is the active and open`);
+  if (isSecondWriter) {
+    const why = `${roles.active} is the active and open`;
+    return fence(situation, passive.facts, why, guard !== null && acknowledgesNobody(active));
+  }
   // Before those of the passive, which is closed: without this nobody writes.
   if ((active.accounts?.blocked ?? 0) > 0 && !accountsStuck.includes(roles.active)) {
     return step({ do: 'release', host: roles.active }, `accounts on the active ${roles.active} are blocked`);
@@ -537,10 +540,16 @@ function cannotDrain(situation: Situation, active: Facts, replication: Replicati
 }
 
 /** Makes sure that the host acknowledges no writes: accounts first, or their owners come back between two steps. */
-function fence(situation: Situation, passive: Facts, why: string): Next {
+function fence(situation: Situation, passive: Facts, why: string, endsWaits = false): Next {
   const { roles, accountsStuck } = situation;
-  if (opens(passive) && !accountsStuck.includes(roles.passive)) return step({ do: 'block', host: roles.passive }, why);
-  return step({ do: 'close', host: roles.passive }, why);
+  const host = roles.passive;
+  if (opens(passive) && !accountsStuck.includes(host)) return step({ do: 'block', host }, why);
+  return step({ do: 'close', host, ...(endsWaits ? { endsWaits } : {}) }, why);
+}
+
+/** What waits at the other host for an acknowledgement waits for ever, and keeps it from being closed [F18]. */
+function acknowledgesNobody({ replication, semiSync }: Facts): boolean {
+  return semiSync?.replicaOn !== true && (replication === null || replication.io === 'No');
 }
 
 /** It took writes last, so it lacks nothing that was acknowledged. */

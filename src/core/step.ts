@@ -12,8 +12,11 @@ export type PlainStep =
   | { readonly do: 'block'; readonly host: Host }
   /** Releases the matching accounts that are blocked. */
   | { readonly do: 'release'; readonly host: Host }
-  /** Kills the application's sessions (never an admin's), then sets every read-only flag, with deadlines. */
-  | { readonly do: 'close'; readonly host: Host }
+  /**
+   * Kills the application's sessions (never an admin's), then sets every read-only flag, with deadlines. `endsWaits`: nobody will acknowledge
+   * what waits there for an acknowledgement, so that is ended, whosesoever it is.
+   */
+  | { readonly do: 'close'; readonly host: Host; readonly endsWaits?: true }
   /** Starts the SQL thread alone. */
   | { readonly do: 'start-sql'; readonly host: Host }
   | { readonly do: 'stop-io'; readonly host: Host }

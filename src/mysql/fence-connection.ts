@@ -31,6 +31,8 @@ export function openFence(options: FenceOptions): Fence {
 const CALL_MS = 2_500;
 /** A try to close that finds one lock in its way takes a second. */
 const CLOSE_TRY_MS = 1_500;
+/** One that ends what waits there opens a connection besides, and goes round for a while. */
+const HELD_TRY_MS = 2_500;
 /** START and STOP wait for the thread, which waits for the network or the disk. */
 const THREAD_MS = 7_000;
 /** A renewal that does not come back tells that the write path is gone; the next one is due in a second. */
@@ -40,7 +42,11 @@ const LOOK_MS = 1_500;
 const DESCRIBE_MS = 500;
 const QUIT_MS = 200;
 
+/** The first version of the schema with `close_held` and `end_waits`. */
+const HAS_CLOSE_HELD = 6;
 const LOCK_WAIT_TIMEOUT = 1205;
+/** By `end_waits`, which could not make way. */
+const QUERY_INTERRUPTED = 1317;
 /** No such database, table or procedure; or its definer is gone. */
 const NOT_INSTALLED: ReadonlySet<number> = new Set([1049, 1146, 1305, 1449]);
 
@@ -84,7 +90,35 @@ class LiveFence implements Fence {
   }
 
   call(call: Call): Promise<Called> {
-    return this.#inTurn((asker) => (call.do === 'close' ? closeUntil(asker, call) : oneCall(asker, call)));
+    return this.#inTurn((asker, { dialect }) => {
+      if (call.do !== 'close') return oneCall(asker, call);
+      const canEnd = call.endsWaits === true && dialect.sparesAcknowledgementWaiters;
+      return closeUntil(asker, call, canEnd ? (held, until) => this.#endWaits(held, until) : null);
+    });
+  }
+
+  /** Beside a `close_held`, which waits on our own connection meanwhile. */
+  async #endWaits(held: () => Promise<Called>, until: Deadline): Promise<Called> {
+    const closer = this.#line?.link.id;
+    const helper = await Link.open(this.host, this.#options.access, until);
+    const ask = (sql: string, values: readonly number[] = []) => helper.query(sql, values, until);
+    try {
+      // Whoever comes new can commit one of these, and be told OK behind somebody who was killed.
+      const prepared = (await ask('XA RECOVER')).length;
+      if (prepared > 0 || closer === undefined) {
+        return { kind: 'not-done', why: 'locked', row: null, detail: `${prepared} prepared XA transactions are there` };
+      }
+      const [closed, [ended]] = await Promise.all([held(), ask('CALL mmm.end_waits(?)', [closer])]);
+      const killed = `ended what waited for an acknowledgement (sessions: ${ended === undefined ? 0 : text(ended, 'killed')})`;
+      if (closed.kind === 'done') return { ...closed, did: clauses([killed, closed.did]) };
+      return closed.kind === 'not-done' ? { ...closed, detail: clauses([killed, closed.detail ?? '']) } : closed;
+    } catch (error) {
+      // Nobody makes way for it any more: with its connection the server ends it.
+      this.#drop();
+      throw error;
+    } finally {
+      helper.destroy();
+    }
   }
 
   async close(): Promise<void> {
@@ -159,17 +193,35 @@ async function prepare(link: Link, deadline: Deadline): Promise<SchemaTarget> {
  * Clients come back and hold new locks: again and again, each time compared anew, until the deadline. The first try gets what any call
  * gets; another one is only begun when there is time to hear of its end.
  */
-async function closeUntil(asker: Asker, call: Extract<Call, { do: 'close' }>): Promise<Called> {
+async function closeUntil(asker: Asker, call: Close, endWaits: EndWaits | null): Promise<Called> {
   const until = new Deadline(call.withinMs);
   const killed: string[] = [];
   let called = await oneCall(asker, call, Math.max(until.leftMs, CALL_MS));
-  while (isInTheWay(called) && until.leftMs >= CLOSE_TRY_MS) {
+  while (isInTheWay(called) && until.leftMs >= (endWaits === null ? CLOSE_TRY_MS : HELD_TRY_MS)) {
     killed.push(called.detail ?? '');
-    called = await oneCall(asker, call, until.leftMs);
+    const isKnown = (called.row?.schemaVersion ?? 0) >= HAS_CLOSE_HELD;
+    called =
+      endWaits !== null && isKnown
+        ? await endWaits(() => heldCall(asker, call, until.leftMs), until)
+        : await oneCall(asker, call, until.leftMs);
   }
   if (called.kind === 'done') return { ...called, did: clauses([...killed, called.did]) };
   if (!isInTheWay(called)) return called;
   return { ...called, detail: clauses([...killed, called.detail ?? '', await whoIsInTheWay(asker)]) };
+}
+
+type Close = Extract<Call, { do: 'close' }>;
+type EndWaits = (held: () => Promise<Called>, until: Deadline) => Promise<Called>;
+
+async function heldCall(asker: Asker, call: Close, withinMs: number): Promise<Called> {
+  try {
+    return await oneCall(asker, call, withinMs, 'close_held');
+  } catch (error) {
+    if (serverErrorNumber(error) !== QUERY_INTERRUPTED) throw error;
+    // No handler of the procedure runs then.
+    await asker.ask("DO RELEASE_LOCK('mmm')");
+    return { kind: 'not-done', why: 'locked', row: null };
+  }
 }
 
 function isInTheWay(called: Called): called is Extract<Called, { kind: 'not-done' }> {
@@ -193,14 +245,19 @@ function clauses(said: readonly string[]): string {
   return [...counts].map(([clause, count]) => (count === 1 ? clause : `${clause} (${count} times)`)).join('; ');
 }
 
-async function oneCall(asker: Asker, call: Call, withinMs = deadlineOf(call)): Promise<Called> {
+async function oneCall(
+  asker: Asker,
+  call: Call,
+  withinMs = deadlineOf(call),
+  instead: 'close_held' | null = null,
+): Promise<Called> {
   const { procedure, values } = statementOf(call);
   const epoch = epochValues(call.epoch);
   const marks = [...epoch, ...values].map(() => '?').join(', ');
   try {
     const { outcome, detail, row } = await tell(
       asker,
-      `CALL mmm.${procedure}(${marks})`,
+      `CALL mmm.${instead ?? procedure}(${marks})`,
       [...epoch, ...values],
       withinMs,
     );

@@ -78,6 +78,11 @@ export class Link {
     return new Link(connection, socket);
   }
 
+  /** What the server calls this connection. */
+  get id(): number {
+    return this.#connection.threadId;
+  }
+
   /** One statement. After DeadlinePassed the statement's fate is unknown and the link must not be asked again. */
   async query(sql: string, values: readonly unknown[], deadline: Deadline): Promise<readonly Row[]> {
     const result = await within<unknown>(deadline, firstWords(sql), (resolve, reject) => {

@@ -34,6 +34,17 @@ export function procedures(target: SchemaTarget): readonly Procedure[] {
     procedure('switch_source', 'IN p_on TINYINT, OUT p_outcome VARCHAR(20)', switchSource(dialect)),
     comparing(target, { name: 'claim', parameters: 'IN p_unfenced TINYINT', body: CLAIM }),
     comparing(target, { name: 'close', parameters: 'IN p_kill TINYINT', raises: true, body: close(target) }),
+    ...(dialect.sparesAcknowledgementWaiters
+      ? [
+          comparing(target, {
+            name: 'close_held',
+            parameters: 'IN p_kill TINYINT',
+            raises: true,
+            body: closeHeld(target),
+          }),
+          procedure('end_waits', 'IN p_closer BIGINT UNSIGNED', endWaits()),
+        ]
+      : []),
     comparing(target, { name: 'open', parameters: OPENING, body: onlyClaimed(open(OPENS)) }),
     comparing(target, { name: 'open_lossless', parameters: OPENING, body: onlyClaimed(open(OPENS_LOSSLESS)) }),
     comparing(target, {
@@ -208,6 +219,88 @@ IF v_outcome = 'done' THEN
     WHERE id = 1 AND (endless = 1 OR COALESCE(expires_at_ms > v_now, 1));
 END IF;`;
 }
+
+/** Stays in the queue for read_only until `end_waits` makes way for it: what keeps new commits out must not end between two of its looks. */
+function closeHeld(target: SchemaTarget): string {
+  return `SET SESSION lock_wait_timeout = ${HELD_SEC};
+${close(target)}`;
+}
+
+/** Longer than anybody waits: `end_waits` ends it, or the server does when its connection is gone. */
+const HELD_SEC = 3_600;
+
+/**
+ * F18: ends the commits that keep \`close_held\` on the connection \`p_closer\` from setting read_only, and tells none of their clients OK. That other
+ * one holds the calls' lock under its own epoch, and while it waits no session gets what it needs for a new commit. So a look sees all
+ * who may commit, and who stands behind another one is killed first, which closes its connection: when the one that waits for all of them is killed,
+ * the last, nobody is left to be told [F1]. That goes for administrators, too. Needs MariaDB's lock of that name.
+ */
+function endWaits(): string {
+  const isHeld = `(${WRITABLE} AND IS_USED_LOCK('mmm') <=> p_closer AND EXISTS (SELECT 1 FROM information_schema.PROCESSLIST
+      WHERE ID = p_closer AND STATE = 'Waiting for backup lock' AND INFO LIKE 'SET GLOBAL read_only = 1%'))`;
+  return `BEGIN
+  DECLARE v_killed, v_round, v_held, v_waits, v_begun, v_refused INT DEFAULT 0;
+  DECLARE v_outcome VARCHAR(20);
+  each_round: LOOP
+    SET v_round = v_round + 1;
+    SET v_held = ${isHeld};
+    SET v_waits = EXISTS (SELECT 1 FROM information_schema.PROCESSLIST AS p WHERE ${LEADS});
+    -- Something else is in the way, which is nobody's to end.
+    IF v_held AND NOT v_begun AND NOT v_waits THEN
+      LEAVE each_round;
+    END IF;
+    IF v_held AND v_waits THEN
+      SET v_begun = 1;
+      BEGIN
+        DECLARE v_id BIGINT UNSIGNED;
+        DECLARE v_leads, v_end INT DEFAULT 0;
+        DECLARE others CURSOR FOR
+          SELECT p.ID, ${LEADS} AS leads FROM information_schema.PROCESSLIST AS p
+          WHERE p.ID NOT IN (CONNECTION_ID(), p_closer)
+            AND p.USER NOT IN ('system user', 'event_scheduler', '', 'unauthenticated user')
+            AND BINARY p.USER <> BINARY SUBSTRING_INDEX(USER(), '@', 1)
+            AND p.COMMAND NOT LIKE 'Binlog Dump%' AND p.COMMAND NOT IN ('Daemon', 'Killed')
+          ORDER BY leads;
+        DECLARE CONTINUE HANDLER FOR NOT FOUND SET v_end = 1;
+        DECLARE CONTINUE HANDLER FOR 1094 SET v_killed = v_killed - 1;
+        DECLARE CONTINUE HANDLER FOR 1095 SET v_killed = v_killed - 1, v_refused = v_refused + 1;
+        OPEN others;
+        each_one: LOOP
+          FETCH others INTO v_id, v_leads;
+          IF v_end OR (v_leads AND (v_refused OR NOT ${isHeld})) THEN
+            LEAVE each_one;
+          END IF;
+          KILL v_id;
+          SET v_killed = v_killed + 1;
+        END LOOP;
+        CLOSE others;
+      END;
+      -- What its own applier commits cannot be killed, and may stand before the others. Nobody who could be told is left.
+      IF v_round > 1 AND NOT v_refused AND ${isHeld} AND EXISTS (
+        SELECT 1 FROM information_schema.PROCESSLIST AS p WHERE p.USER = 'system user' AND ${LEADS}
+      ) THEN
+        CALL mmm.switch_source(0, v_outcome);
+      END IF;
+    END IF;
+    IF v_refused OR v_round >= ${WAITS_ROUNDS} THEN
+      LEAVE each_round;
+    END IF;
+    DO SLEEP(0.05);
+    IF (v_begun OR v_round > ${WAITS_BEGUN}) AND NOT (IS_USED_LOCK('mmm') <=> p_closer) THEN
+      LEAVE each_round;
+    END IF;
+  END LOOP;
+  IF IS_USED_LOCK('mmm') <=> p_closer THEN
+    KILL QUERY p_closer;
+  END IF;
+  SELECT v_killed AS killed, v_refused AS refused;
+END`;
+}
+
+const LEADS = "COALESCE(p.STATE, '') LIKE 'Waiting for semi-sync ACK%'";
+/** So often it looks, each 50 ms, and so long the other connection may need before it begins. */
+const WAITS_ROUNDS = 30;
+const WAITS_BEGUN = 6;
 
 // A server whose disk is full cannot list its sessions. It is closed all the same.
 const KILL_CLIENTS = `BEGIN

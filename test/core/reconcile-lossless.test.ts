@@ -264,6 +264,23 @@ describe('a restarted active', () => {
   });
 });
 
+describe('a second writer', () => {
+  const writer = { facts: { readOnly: false } } as const;
+  const isClosed = (a: OfActive) => stepOf(nextStep(open(a, writer)));
+
+  it('is rid of what waits there when nothing will be acknowledged to it [F18]', () => {
+    const io = { facts: { replication: passiveReplication('No') } };
+    expect(isClosed(io)).toEqual({ do: 'close', host: B, endsWaits: true });
+    expect(isClosed({ facts: { replication: null } })).toEqual({ do: 'close', host: B, endsWaits: true });
+  });
+
+  it('is closed as any other while the active may acknowledge to it', () => {
+    expect(isClosed({})).toEqual({ do: 'close', host: B });
+    const io = { facts: { replication: passiveReplication('No') } };
+    expect(isClosed({ replicaOn: true, ...io })).toEqual({ do: 'close', host: B });
+  });
+});
+
 describe('healing', () => {
   it('does nothing when each side is where it belongs', () => {
     expect(nextStep(open())).toEqual({ kind: 'settled' });

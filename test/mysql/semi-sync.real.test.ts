@@ -24,7 +24,7 @@ interface Host {
   readonly server: Server;
   admin(sql: string): ReturnType<TestPair['admin']>;
   /** What the other server must not hear of. */
-  readonly quiet: Connection;
+  quiet: Connection;
 }
 
 let pair: TestPair;
@@ -66,15 +66,20 @@ afterEach(async () => {
   await until('they are gone', async () => (await sessions()).length === 0);
 });
 
-async function hostOn(mysqld: Mysqld): Promise<Host> {
+async function quietOn(mysqld: Mysqld): Promise<Connection> {
   const quiet = await createConnection({ host: '127.0.0.1', port: mysqld.port, ...ADMIN });
+  quiet.on('error', () => undefined);
   await quiet.query('SET SESSION sql_log_bin = 0');
+  return quiet;
+}
+
+async function hostOn(mysqld: Mysqld): Promise<Host> {
   return {
     mysqld,
     fence: fenceFor(mysqld),
     server: serverFor(mysqld),
     admin: (sql) => pair.admin(mysqld, sql),
-    quiet,
+    quiet: await quietOn(mysqld),
   };
 }
 
@@ -390,6 +395,134 @@ describe('F1: what fences a host whose commits wait tells no client OK', () => {
     expect(await close).toMatchObject({ why: 'locked', detail: expect.stringMatching(/^killed 1 session of app/) });
     await expect(idle.query('SELECT 1')).rejects.toThrow();
     expect(told(waiting)).toBe('OK 0, error 0');
+  });
+
+  describe('F18: closing a host whose commits nobody will acknowledge', () => {
+    // Administrators' sessions are ended, too.
+    afterEach(async () => {
+      a.quiet = await quietOn(a.mysqld);
+    });
+
+    const closeEnding = () =>
+      a.fence.call({ do: 'close', epoch: epoch(2), killClients: true, withinMs: 10_000, endsWaits: true });
+
+    /** Clients that come back at once and write on, each in its own way, until `stop`. */
+    function stubborn(count: number) {
+      const ways = [
+        (id: number) => [`INSERT INTO writes (id) VALUES (${id})`],
+        (id: number) => ['BEGIN', `INSERT INTO writes (id) VALUES (${id})`, 'COMMIT'],
+        (id: number) => [
+          'SET autocommit = 0',
+          `INSERT INTO writes (id) VALUES (${id})`,
+          'SELECT SLEEP(0.01)',
+          'COMMIT',
+        ],
+      ];
+      const seenBy = { ok: 0, error: 0, isOver: false };
+      const all = Array.from({ length: count }, async (_, n) => {
+        while (!seenBy.isOver) {
+          const one = await createConnection({ host: '127.0.0.1', port: a.mysqld.port, ...APP, database: APP_DATABASE })
+            // There are too many.
+            .catch(() => null);
+          one?.on('error', () => undefined);
+          try {
+            while (!seenBy.isOver && one !== null) {
+              for (const sql of ways[n % ways.length]?.(++nextId) ?? []) await one.query(sql);
+              seenBy.ok++;
+            }
+          } catch {
+            seenBy.error++;
+          }
+          one?.destroy();
+        }
+      });
+      return {
+        seenBy,
+        stop: async () => {
+          seenBy.isOver = true;
+          await Promise.all(all);
+        },
+      };
+    }
+
+    test.each([1, 2, 3])('ends them, and tells nobody OK (%i)', async () => {
+      await openedLossless();
+      const others = stubborn(20);
+      const root = await createConnection({ host: '127.0.0.1', port: a.mysqld.port, ...ADMIN, database: 'app' });
+      root.on('error', () => undefined);
+      clients.push(root);
+      const administrator = root.query(`INSERT INTO writes (id) VALUES (${++nextId})`).catch(() => 'error');
+      await until('many wait', async () => {
+        const [row] = await a.admin("SELECT COUNT(*) AS n FROM information_schema.PROCESSLIST WHERE STATE = 'Commit'");
+        return Number(row?.['n']) > 18;
+      });
+      expect(await closeEnding()).toMatchObject({
+        kind: 'done',
+        did: expect.stringMatching(/ended what waited for an acknowledgement \(sessions: \d+\)/),
+        row: { readOnly: true, epoch: epoch(2) },
+      });
+      await others.stop();
+      expect(others.seenBy.ok).toBe(0);
+      expect(await administrator).toBe('error');
+      // Still on, so that nothing is acknowledged alone should it be opened once more before it is drained.
+      expect(await semiSync(a)).toMatchObject({ source: true, waiting: 0 });
+    });
+
+    test('ends them, too, when its own applier stands before them', async () => {
+      await openedLossless();
+      await a.admin('START SLAVE');
+      await b.quiet.query('SET SESSION sql_log_bin = 1');
+      await b.quiet.query(`INSERT INTO app.writes (id) VALUES (${++nextId})`);
+      await b.quiet.query('SET SESSION sql_log_bin = 0');
+      await until('its applier waits', async () => (await semiSync(a)).waiting === 1);
+      const others = stubborn(6);
+      await until('many wait', async () => (await sessions()).filter(({ state }) => state === 'Commit').length >= 5);
+      expect(await closeEnding()).toMatchObject({ kind: 'done', row: { readOnly: true } });
+      await others.stop();
+      expect(others.seenBy.ok).toBe(0);
+      expect((await facts(a)).replication).toMatchObject({ sql: 'Yes' });
+    });
+
+    test('ends nobody where no commit waits: behind another lock it gives up, and leaves nothing in the queue', async () => {
+      await openedLossless();
+      const root = await createConnection({ host: '127.0.0.1', port: a.mysqld.port, ...ADMIN });
+      clients.push(root);
+      root.query(`INSERT INTO app.writes (id) SELECT ${++nextId} + SLEEP(20)`).catch(() => undefined);
+      const asleep = () => a.admin("SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = 'User sleep'");
+      await until('it sleeps', async () => (await asleep()).length === 1);
+      expect(await closeEnding()).toMatchObject({ kind: 'not-done', why: 'locked' });
+      expect(await asleep()).toHaveLength(1);
+      expect(await a.admin("SELECT IS_USED_LOCK('mmm') AS holder")).toEqual([{ holder: null }]);
+      expect(
+        await a.admin("SELECT 1 FROM information_schema.PROCESSLIST WHERE INFO LIKE 'SET GLOBAL read_only = 1%'"),
+      ).toEqual([]);
+      await a.admin(`KILL ${root.threadId}`);
+    });
+
+    test('ends nothing where somebody else could commit a prepared transaction behind it', async () => {
+      await openedLossless();
+      await done(sync(1, false));
+      const one = await pair.appClient(a.mysqld);
+      await one.query("XA START 'held'");
+      await one.query(`INSERT INTO writes (id) VALUES (${++nextId})`);
+      await one.query("XA END 'held'");
+      await one.query("XA PREPARE 'held'");
+      one.destroy();
+      await done(sync(1, true));
+      const waiting = await writers();
+      try {
+        expect(await closeEnding()).toMatchObject({ why: 'locked', detail: expect.stringMatching(/1 prepared XA/) });
+        expect(told(waiting)).toBe('OK 0, error 0');
+      } finally {
+        await done(sync(1, false)).catch(() => a.admin('SET GLOBAL rpl_semi_sync_master_enabled = 0'));
+        await until('it is free', async () =>
+          a.admin("XA ROLLBACK 'held'").then(
+            () => true,
+            () => false,
+          ),
+        );
+      }
+    });
   });
 
   test('closing gives up in time', async () => {

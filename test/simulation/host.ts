@@ -227,6 +227,15 @@ export class SimHost {
     return killed.length;
   }
 
+  /** Ends what waits for an acknowledgement, on MariaDB, when nothing else is in the way of read_only, which keeps new commits out meanwhile [F18]. */
+  endWaits(): number | null {
+    if (!this.semiSync.killsTell || this.locks > 0 || this.#readLocks > 0) return null;
+    const killed = [...this.#connections].filter((one) => one.application);
+    for (const connection of killed) this.#break(connection);
+    this.semiSync.endWaits();
+    return killed.length;
+  }
+
   /** An administrator's KILL. */
   kill(connection: Connection): void {
     this.#break(connection);

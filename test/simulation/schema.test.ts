@@ -223,3 +223,29 @@ test('F18: a host whose commits wait is not closed, neither by a call nor by its
   // Its session was ended, as MySQL allows it.
   expect(told()).toBe(false);
 });
+
+test('F18: MariaDB closes it all the same when it is to end what waits, and tells nobody OK', async () => {
+  const { bench, a } = aBench({ gtid: true });
+  await bench.blank();
+  await opened(bench.fence, epoch(1), { lossless: true });
+  const told = await bench.commit();
+  const close = { do: 'close', epoch: epoch(2), killClients: true, withinMs: 5_000 } as const;
+  expect(await bench.fence.call(close)).toMatchObject({ why: 'locked' });
+  expect(await bench.fence.call({ ...close, endsWaits: true })).toMatchObject({
+    kind: 'done',
+    did: 'ended what waited for an acknowledgement (sessions: 1)',
+    row: { readOnly: true, lease: { kind: 'finite' } },
+  });
+  expect(told()).toBe(false);
+  expect(a.readOnly).toBe(true);
+});
+
+test('F18: MySQL goes on waiting, whoever is ended, so that the host stays open', async () => {
+  const { bench } = current;
+  await bench.blank();
+  await opened(bench.fence, epoch(1), { lossless: true });
+  const told = await bench.commit();
+  const close = { do: 'close', epoch: epoch(2), killClients: true, withinMs: 5_000, endsWaits: true } as const;
+  expect(await bench.fence.call(close)).toMatchObject({ why: 'locked', row: { readOnly: false } });
+  expect(told()).toBe(false);
+});

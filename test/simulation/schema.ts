@@ -247,7 +247,16 @@ export class SimSchema {
         host.setReadOnly(true);
         endLease(closesFirst ? kill() : before);
       },
-      () => end(this.#tell('locked', closesFirst ? kill() : before)),
+      () => {
+        const detail = closesFirst ? kill() : before;
+        const ended = call.endsWaits === true ? host.endWaits() : null;
+        if (ended === null) {
+          end(this.#tell('locked', detail));
+          return;
+        }
+        host.setReadOnly(true);
+        endLease(`ended what waited for an acknowledgement (sessions: ${ended})`);
+      },
     );
   }
 

@@ -170,6 +170,47 @@ describe.each(FLAVOURS)('a commit on %s', (flavour, style) => {
   });
 });
 
+describe('F18: ending what waits for an acknowledgement', () => {
+  test('MariaDB: tells nobody OK, and read_only can be set', async () => {
+    const { a, write, run, told, withoutReplica } = await aPairAtWork(MARIADB);
+    await withoutReplica();
+    write(6);
+    expect(a.endWaits()).toBe(6);
+    await run(100);
+    expect(told).toEqual([]);
+    expect(ids(a)).toHaveLength(6);
+    expect(a).toMatchObject({ isLocked: false, semiSync: { source: true } });
+  });
+
+  test('MariaDB: its own applier, which cannot be ended, goes on', async () => {
+    const { a, write, told, withoutReplica } = await aPairAtWork(MARIADB);
+    await withoutReplica();
+    let isApplied = false;
+    a.commitApplied({ id: 99, origin: 2, seq: 1, atMs: 0 }, () => {
+      isApplied = true;
+    });
+    write(3);
+    expect(a.endWaits()).toBe(3);
+    expect(isApplied).toBe(true);
+    expect(told).toEqual([]);
+    expect(a).toMatchObject({ isLocked: false, semiSync: { source: false } });
+  });
+
+  test('is not tried while somebody else’s lock is in the way, nor on MySQL', async () => {
+    for (const [style, locks] of [
+      [MARIADB, 1],
+      [MYSQL, 0],
+    ] as const) {
+      const { a, write, withoutReplica } = await aPairAtWork(style);
+      await withoutReplica();
+      write(3);
+      a.locks = locks;
+      expect(a.endWaits()).toBeNull();
+      expect(a.isLocked).toBe(true);
+    }
+  });
+});
+
 describe('F1: an administrator’s KILL of commits that wait', () => {
   test('MariaDB: the leader’s end lets its group go, and its followers are told OK', async () => {
     const { a, write, told, sessions, withoutReplica } = await aPairAtWork(MARIADB);

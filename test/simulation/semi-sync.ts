@@ -153,6 +153,12 @@ export class SemiSync {
     this.#settle();
   }
 
+  /** All sessions are ended, who waits for the others last: nobody is told OK. What the applier commits goes on by switching it off. */
+  endWaits(): void {
+    this.kill(() => true);
+    if (this.waiting > 0) this.switchOff();
+  }
+
   /** SHUTDOWN: MySQL tells all OK that wait, MariaDB nobody. */
   shutDown(): void {
     if (this.#parts.flavour === 'mysql') this.#release();
