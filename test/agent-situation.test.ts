@@ -49,20 +49,20 @@ function closing(a: OfActive, guard: Partial<Guard> = {}): Situation {
 }
 
 describe('a host that takes writes while the active is closed', () => {
-  const after = (a: OfActive, guard?: Partial<Guard>): Board['opened'] | undefined =>
+  const lastWriter = (a: OfActive, guard?: Partial<Guard>): Board['opened'] | undefined =>
     writerAfter({ do: 'close', host: A }, closing(a, guard));
 
   it('wrote last', () => {
-    expect(after({}, { lossless: null })).toBe(A);
-    expect(after({}, { lastOpened: A })).toBe(A);
-    expect(after({}, { lastOpened: null })).toBe(A);
+    expect(lastWriter({}, { lossless: null })).toBe(A);
+    expect(lastWriter({}, { lastOpened: A })).toBe(A);
+    expect(lastWriter({}, { lastOpened: null })).toBe(A);
     // By hand, or so that somebody may have been told OK.
-    expect(after({ source: false })).toBe(A);
-    expect(after({ wrong: 'its commits stopped waiting after a time' })).toBe(A);
-    expect(after({ row: { opened: { number: 7, id: 'd7', startedSec: 50 } } })).toBe(A);
+    expect(lastWriter({ source: false })).toBe(A);
+    expect(lastWriter({ wrong: 'its commits stopped waiting after a time' })).toBe(A);
+    expect(lastWriter({ row: { opened: { number: 7, id: 'd7', startedSec: 50 } } })).toBe(A);
   });
 
   it('told no client OK when the active was opened after it, and its commits wait', () => {
-    expect(after({})).toBeUndefined();
+    expect(lastWriter({})).toBeUndefined();
   });
 });

@@ -115,7 +115,8 @@ export const LOSSLESS_STORIES = {
   },
   'an active closes itself beside one that cannot be closed': {
     ...LOSSLESS,
-    about: 'L2: whose commits wait since another one was opened told no client OK, and is not taken for the last writer',
+    about:
+      'L2: whose commits wait since another one was opened told no client OK, and is not taken for the last writer',
     tell: async ({ world, a, b, process, until, run, rests, checkers }) => {
       a.freeze();
       if (!(await until(() => b.takesWrites, 15))) checkers.violated('L1', 'B is not opened');
