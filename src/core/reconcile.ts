@@ -313,21 +313,21 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
     );
   }
   if (isLeaseOut(active)) {
-    return step({ do: 'close', host: roles.active }, `the lease of ${roles.active} has run out`);
+    return closeAnew(situation, guard, active, `the lease of ${roles.active} has run out`);
   }
   if (wasOpenedUnder(row, guard.epoch)) return null;
   if (guard.lastOpened === roles.passive) {
     // Its old lease goes on (a paused VM, a lock, a clock that went back), but the other host took writes since, and may still.
-    return step(
-      { do: 'close', host: roles.active },
-      `${roles.active} is writable by an older decision than the last one that opened ${roles.passive}`,
-    );
+    const why = `${roles.active} is writable by an older decision than the last one that opened ${roles.passive}`;
+    return closeAnew(situation, guard, active, why);
   }
   const { passive } = situation;
   if (passive.kind !== 'answered' && guard.passiveChosenSince && guard.lastOpened !== roles.active) {
     // The note of the last writer is gone before another host is opened: that call may be under way, or done, where this agent sees nothing.
-    return step(
-      { do: 'close', host: roles.active },
+    return closeAnew(
+      situation,
+      guard,
+      active,
       `${roles.active} is writable by an older decision than the last one for ${roles.passive}, which does not answer and may have been opened by it`,
     );
   }
@@ -336,6 +336,15 @@ function keepGranted(situation: Situation, guard: Guard, active: Facts): Next | 
   const claim =
     claimed(situation, roles.active, active) ?? (isClaimable ? claimed(situation, roles.passive, passive.facts) : null);
   return claim ?? open(situation, active, `${roles.active} keeps the role under decision ${guard.epoch.number}`);
+}
+
+/**
+ * Before it is opened by this decision. Commits that wait there for an acknowledgement keep it from being closed, and under the decision by which it
+ * was opened before nobody lets them go any more: they are ended, and no client is told OK [F18].
+ */
+function closeAnew({ roles }: Situation, guard: Guard, { row, semiSync }: Facts, why: string): Next {
+  const waits = semiSync?.source === true && semiSync.waiting > 0 && !wasOpenedUnder(row, guard.epoch);
+  return step({ do: 'close', host: roles.active, ...(waits ? { endsWaits: true } : {}) }, why);
 }
 
 /** Arming, its last steps: only when no row says any more that the lease is endless may the board say so, too [F6]. */

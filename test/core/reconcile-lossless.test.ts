@@ -281,6 +281,36 @@ describe('a second writer', () => {
   });
 });
 
+describe('an active that takes writes by an older decision', () => {
+  const older = { number: 7, id: 'd7', startedSec: 100 };
+  const out = { kind: 'finite', expiresAtMs: 0 } as const;
+  const isClosed = (a: OfActive) => stepOf(nextStep(open(a)));
+
+  it('is rid of the commits that keep it from being closed, when nobody lets them go any more [F18]', () => {
+    expect(isClosed({ waiting: 1, row: { opened: older, lease: out } })).toEqual({
+      do: 'close',
+      host: A,
+      endsWaits: true,
+    });
+  });
+
+  it('is closed with nothing ended where nothing waits, or where the partner lets it go', () => {
+    expect(isClosed({ row: { opened: older, lease: out } })).toEqual({ do: 'close', host: A });
+    expect(isClosed({ waiting: 1, row: { lease: out } })).toEqual({ do: 'close', host: A });
+  });
+
+  it('is closed so when the other host was opened since', () => {
+    const situation = open({ waiting: 1, row: { opened: older } });
+    const { guard } = situation;
+    if (guard === null) throw new Error('no guard');
+    expect(stepOf(nextStep({ ...situation, guard: { ...guard, lastOpened: B } }))).toEqual({
+      do: 'close',
+      host: A,
+      endsWaits: true,
+    });
+  });
+});
+
 describe('healing', () => {
   it('does nothing when each side is where it belongs', () => {
     expect(nextStep(open())).toEqual({ kind: 'settled' });

@@ -135,6 +135,22 @@ export const LOSSLESS_STORIES = {
       await rests();
     },
   },
+  'the board is emptied while commits wait for a dead passive': {
+    ...LOSSLESS,
+    about:
+      'L2, F18: an active whose lease is over, and whose decision nobody knows any more, is closed and opened again',
+    tell: async ({ world, a, b, until, run, rests, checkers }) => {
+      b.die(true);
+      world.redis.stop();
+      await run(8);
+      world.redis.empty();
+      world.redis.start();
+      // Alone and closed it is not opened: nobody knows what the other one acknowledged.
+      if (!(await until(() => a.readOnly, 15))) checkers.violated('L2', 'A cannot be closed');
+      b.restart();
+      await rests();
+    },
+  },
 } as const satisfies Readonly<Record<string, Story>>;
 
 async function switched({ world, until, rests, checkers }: Scene, to: SimHost): Promise<void> {
