@@ -101,12 +101,14 @@ export const LOSSLESS_STORIES = {
     tell: async ({ a, b, until, run, rests, checkers }) => {
       a.freeze();
       if (!(await until(() => b.takesWrites, 15))) checkers.violated('L1', 'B is not opened');
+      a.locks += 1;
       a.thaw();
       await run(0.5);
       b.die(false);
       await run(3);
       b.restart();
       await run(1);
+      a.locks -= 1;
       a.die(false);
       await run(1);
       a.restart();
