@@ -260,20 +260,22 @@ describe('a living host that cannot be read', () => {
         }
       }
     });
+    // Until it has found no room for longer than it waits between two tries: on a busy machine it is now and then faster than the fillers.
     const fromMs = performance.now();
-    while (performance.now() - fromMs < 3_000) {
-      await killSessionsOfMmm(root);
+    for (let lastMs = fromMs; performance.now() - lastMs < 2_500 && performance.now() - fromMs < 30_000; ) {
+      if ((await killSessionsOfMmm(root)) > 0) lastMs = performance.now();
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     filling.abort();
     await Promise.all(fillers);
   }
 
-  async function killSessionsOfMmm(root: Connection): Promise<void> {
+  /** How many there were. */
+  async function killSessionsOfMmm(root: Connection): Promise<number> {
     const [rows] = await root.query('SHOW PROCESSLIST');
     // The rows of SHOW PROCESSLIST; mysql2 types every kind of result alike.
-    for (const { Id, User } of rows as Row[]) {
-      if (User === MMM.user) await root.query(`KILL ${Id}`).catch(() => undefined);
-    }
+    const ours = (rows as Row[]).filter(({ User }) => User === MMM.user);
+    for (const { Id } of ours) await root.query(`KILL ${Id}`).catch(() => undefined);
+    return ours.length;
   }
 });
