@@ -3,7 +3,7 @@
 
 import { hostname } from 'node:os';
 import type { RedisConfig } from '../src/core/config.ts';
-import { type ErrorCode, MmmError } from '../src/core/errors.ts';
+import { type ErrorCode, MmmError, messageOf } from '../src/core/errors.ts';
 import type { Log } from '../src/core/log.ts';
 import { systemClock, systemRandom } from '../src/ops/clock.ts';
 import { type LogFormat, type OpenLog, openLog } from '../src/ops/log.ts';
@@ -150,7 +150,7 @@ async function runOnce(loops: readonly Loop[], stop: AbortSignal): Promise<void>
         await round(AbortSignal.any([stop, AbortSignal.timeout(roundDeadlineMs)]), { lateMs: 0 });
       } catch (error) {
         failed.push(error);
-        if (loops.length > 1) log.error(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+        if (loops.length > 1) log.error(`${name}: ${messageOf(error)}`);
       }
     }),
   );

@@ -1,7 +1,7 @@
 // What a person reads when a command fails, and the exit code: one line, and a stack trace only for who asks for it.
 // Comes from src/main.ts.
 
-import { type ExitCode, MmmError } from '../src/core/errors.ts';
+import { type ExitCode, MmmError, messageOf } from '../src/core/errors.ts';
 
 interface Explained {
   /** '' when everything has been said already. */
@@ -17,7 +17,7 @@ export function explain(error: unknown, argv: readonly string[], env: NodeJS.Pro
     return { text: `mmm: ${error.message}${wantsStack ? `\n${stackOf(error)}` : ''}`, exit: error.exit };
   }
   // A defect of ours: whoever reports it needs the stack, whoever is woken by it needs to know how to get it.
-  const message = error instanceof Error ? error.message : String(error);
+  const message = messageOf(error);
   const more = wantsStack ? `\n${stackOf(error)}` : ' (a defect of mmm; --debug shows where)';
   return { text: `mmm: ${firstLine(message)}${more}`, exit: 1 };
 }

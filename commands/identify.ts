@@ -2,7 +2,7 @@
 // The round is in src/identify.ts; commands/daemon.ts is the frame around it.
 
 import type { PairConfig } from '../src/core/config.ts';
-import { MmmError } from '../src/core/errors.ts';
+import { MmmError, messageOf } from '../src/core/errors.ts';
 import { makeIdentifyRound } from '../src/identify.ts';
 import { Wake } from '../src/ops/supervise.ts';
 import type { WakeEvent } from '../src/store/store.ts';
@@ -97,6 +97,6 @@ async function resign({ uniqsign }: PairConfig, { store, name, log }: Daemon): P
     await store.resign(uniqsign, name);
   } catch (error) {
     // The board is away: the lead runs out by itself.
-    log.debug(`could not give up the lead: ${error instanceof Error ? error.message : String(error)}`);
+    log.debug(`could not give up the lead: ${messageOf(error)}`);
   }
 }

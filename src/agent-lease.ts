@@ -7,7 +7,7 @@ import type { AgentMemory, RememberedPair } from './core/agent-memory.ts';
 import type { AgentRecord, Renewal } from './core/agents.ts';
 import type { Called } from './core/call.ts';
 import type { Board } from './core/decision.ts';
-import { type ErrorCode, MmmError } from './core/errors.ts';
+import { type ErrorCode, MmmError, messageOf } from './core/errors.ts';
 import { bearsWitness } from './core/guard.ts';
 import { isArmed, wasOpenedUnder } from './core/host-row.ts';
 import { grantableMs, keepingIntervalMs, lifeAfter, openedUnder, type Witness, witnessOf } from './core/lease.ts';
@@ -290,7 +290,7 @@ export class LeaseKeeper {
   /** A board that is away is told once for the whole process, and the renewals go on without it. */
   #tellBoard(error: unknown): void {
     if (error instanceof MmmError && OF_THE_CONNECTION.has(error.code)) return;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = messageOf(error);
     this.#troubles.raise('board', `the board: ${message}; the lease is renewed all the same`);
   }
 }

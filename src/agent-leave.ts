@@ -5,6 +5,7 @@
 import type { LeaseKeeper } from './agent-lease.ts';
 import type { Called } from './core/call.ts';
 import type { Decision } from './core/decision.ts';
+import { messageOf } from './core/errors.ts';
 import type { HostRow } from './core/host-row.ts';
 import { endlessDecision, openedUnder, witnessOf } from './core/lease.ts';
 import type { Log } from './core/log.ts';
@@ -230,7 +231,7 @@ class Leaving {
     try {
       return await within(this.#parts.clock, ask(this.#parts.store), Math.min(ANSWER_MS, this.#leftMs()));
     } catch (error) {
-      this.#parts.log.debug(`the board: ${error instanceof Error ? error.message : String(error)}`);
+      this.#parts.log.debug(`the board: ${messageOf(error)}`);
       return null;
     }
   }

@@ -7,6 +7,7 @@ import { AgentLooks } from './agent-looks.ts';
 import { noteNumber } from './agent-situation.ts';
 import type { Mailer } from './agent-telling.ts';
 import type { Call, Called } from './core/call.ts';
+import { messageOf } from './core/errors.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence } from './core/observation.ts';
 import type { Host } from './core/pair.ts';
@@ -104,7 +105,7 @@ export class PartnerKeeper {
       this.#leaving = true;
       await this.settle(signal);
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       log.error(`the last agent: commits may go on waiting for the passive, and nobody sees to it: ${message}`, {
         event: 'left',
       });

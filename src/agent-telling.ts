@@ -4,6 +4,7 @@
 import { describeConflict } from './core/conflict.ts';
 import { answerOf, type Board, type Report } from './core/decision.ts';
 import { type Divergence, describeDivergence, isMerged, type LeftBehind } from './core/divergence.ts';
+import { messageOf } from './core/errors.ts';
 import { wasOpenedUnder } from './core/host-row.ts';
 import type { Log } from './core/log.ts';
 import type { Evidence } from './core/observation.ts';
@@ -195,7 +196,7 @@ export class AgentTelling {
     try {
       await store.noteSaved(uniqsign, divergence, sentence);
     } catch (error) {
-      const why = error instanceof Error ? error.message : String(error);
+      const why = messageOf(error);
       log.warn(`status will not tell where it is: ${why}`, { event: 'salvage', host: divergence.host });
     }
   }

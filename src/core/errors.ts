@@ -32,3 +32,8 @@ export class MmmError extends Error {
     return this.code === 'usage' || this.code === 'config' || this.code === 'log' ? 2 : 1;
   }
 }
+
+/** What an error says; of anything else that was thrown, its text. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -6,6 +6,7 @@ import { createWriteStream } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MysqlAccess } from '../core/config.ts';
+import { messageOf } from '../core/errors.ts';
 import { splitHost } from '../core/pair.ts';
 import type { Salvage, Salvaged, SalvageOrder } from '../core/salvage.ts';
 
@@ -33,7 +34,7 @@ export function openBinlogTool(options: BinlogToolOptions): Salvage {
     try {
       return await salvage(options, order);
     } catch (error) {
-      return { kind: 'not-saved', why: error instanceof Error ? error.message : String(error) };
+      return { kind: 'not-saved', why: messageOf(error) };
     }
   };
 }

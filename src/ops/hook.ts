@@ -5,6 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access, lstat, open, realpath } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { messageOf } from '../core/errors.ts';
 import type { Abort, HookOrder, HookResult, RunHook } from '../core/hook.ts';
 import { systemClock } from './clock.ts';
 
@@ -53,7 +54,7 @@ async function objectionTo(program: string): Promise<string | null> {
     await access(program, constants.X_OK);
     return (await isProgram(program)) ? null : 'it begins neither with #! nor as a binary does';
   } catch (error) {
-    return reasonOf(error);
+    return messageOf(error);
   }
 }
 
@@ -128,7 +129,7 @@ function run({ program, host, uniqsign, epoch, withinMs }: HookOrder, signal: Ab
     after(withinMs, () => kill(`did not end within ${withinMs / 1000} s and was killed`));
     signal.addEventListener('abort', stopped);
     child.once('error', (error) => {
-      end(false, `could not be run (${reasonOf(error)})`, 0);
+      end(false, `could not be run (${messageOf(error)})`, 0);
     });
     child.once('exit', (code, killedBy) => {
       if (code === 0) end(true, 'succeeded', LAST_WORDS_MS);
@@ -153,8 +154,4 @@ function firstLineOf(said: string): string {
     .map((text) => text.replace(/\p{Cc}+/gu, ' ').trim())
     .find((text) => text !== '');
   return line === undefined ? '' : `; it said: ${line}`;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

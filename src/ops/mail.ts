@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { createTransport, type SendMailOptions } from 'nodemailer';
 import type { MailConfig } from '../core/config.ts';
-import { MmmError } from '../core/errors.ts';
+import { MmmError, messageOf } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { type Host, splitHost } from '../core/pair.ts';
 import type { Clock } from './clock.ts';
@@ -115,7 +115,7 @@ class QueueingMailer implements Mailer {
       this.#log.debug(`mailed "${mail.subject}" to ${this.#config.receivers.join(', ')}`);
     } catch (error) {
       // The abort's reason says more than what the library makes of an abort.
-      const why = reasonOf(cut.signal.aborted ? cut.signal.reason : error);
+      const why = messageOf(cut.signal.aborted ? cut.signal.reason : error);
       this.#troubles.raise('mail', `cannot mail "${mail.subject}" by ${placeOf(this.#config)}: ${why}`);
     } finally {
       this.#closing.signal.removeEventListener('abort', close);
@@ -200,10 +200,6 @@ function runSendmail(path: string, args: readonly string[], message: Buffer, sig
 
 function placeOf({ server }: MailConfig): string {
   return server === null ? 'the local sendmail' : `mail server ${server}`;
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 function warnOfOpenPassword(config: MailConfig, log: Log): void {

@@ -3,7 +3,7 @@
 
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { MmmError } from '../core/errors.ts';
+import { MmmError, messageOf } from '../core/errors.ts';
 import type { Clock } from './clock.ts';
 import type { Appended, Sink } from './lines.ts';
 
@@ -107,5 +107,5 @@ function codeOf(error: unknown): string | undefined {
 }
 
 function reason(error: unknown): string {
-  return codeOf(error) ?? (error instanceof Error ? error.message : String(error));
+  return codeOf(error) ?? messageOf(error);
 }

@@ -6,6 +6,7 @@ import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AgentMemory, RememberedPair } from '../core/agent-memory.ts';
 import type { Policy } from '../core/decision.ts';
+import { messageOf } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { type Host, parseHost } from '../core/pair.ts';
 
@@ -213,8 +214,4 @@ function word<const T extends string>(fields: Fields, name: string, words: reado
 
 function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined;
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -2,7 +2,7 @@
 // Comes from commands/{monitor,identify,agent}.ts; goes on to src/{monitor,identify,agent}.ts.
 
 import { setMaxListeners } from 'node:events';
-import { MmmError } from '../core/errors.ts';
+import { MmmError, messageOf } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import type { Clock, Random } from './clock.ts';
 import type { Progress } from './progress.ts';
@@ -190,10 +190,6 @@ function eitherAborts(one: AbortSignal, other: AbortSignal): Promise<void> {
 function backoffMs(failures: number, random: Random): number {
   const ceilingMs = Math.min(BACKOFF_CAP_MS, BACKOFF_FIRST_MS * 2 ** Math.min(failures - 1, 16));
   return Math.max(FAILURE_GAP_MS, random.next() * ceilingMs);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** An MmmError says all in its message; anything else is our fault, and whoever mends it needs the place. */
