@@ -283,13 +283,9 @@ export class AgentPairs {
 
   /** The loop that makes the servers so. */
   async #change(uniqsign: string, wake: Wake, stop: AbortSignal): Promise<void> {
-    const { openServer, openFence, intervalMs, roundDeadlineMs, quiet = (round) => round } = this.#parts;
+    const { openFence, intervalMs, roundDeadlineMs, quiet = (round) => round } = this.#parts;
     const log = this.#parts.log.with({ pair: uniqsign });
-    const servers = new Warm((host) => {
-      const server = openServer(host);
-      server.onBroken(() => wake.wake());
-      return server;
-    });
+    const servers = this.#serversThatWake(wake);
     const fences = new Warm(openFence);
     const round = makeAgentRound({
       ...this.#parts,
@@ -343,14 +339,10 @@ export class AgentPairs {
   /** Starts the loop that keeps the complete set. */
   #keepPartner(keeping: Keeping, uniqsign: string): void {
     if (keeping.partner !== null) return;
-    const { openServer, openFence, quiet = (round) => round } = this.#parts;
+    const { openFence, quiet = (round) => round } = this.#parts;
     const log = this.#parts.log.with({ pair: uniqsign });
     const wake = new Wake();
-    const servers = new Warm((host) => {
-      const server = openServer(host);
-      server.onBroken(() => wake.wake());
-      return server;
-    });
+    const servers = this.#serversThatWake(wake);
     const fences = new Warm(openFence);
     const keeper = new PartnerKeeper({
       ...this.#parts,
@@ -373,6 +365,15 @@ export class AgentPairs {
       await Promise.all([servers.close(), fences.close()]);
     };
     keeping.partner = { keeper, wake, ended, close };
+  }
+
+  /** A loop's own connections: one that breaks starts its next round at once. */
+  #serversThatWake(wake: Wake): Warm<Server> {
+    return new Warm((host) => {
+      const server = this.#parts.openServer(host);
+      server.onBroken(() => wake.wake());
+      return server;
+    });
   }
 
   async #supervise(

@@ -181,7 +181,7 @@ export function makeAgentRound(parts: AgentParts): (signal: AbortSignal) => Prom
       }
       if (
         next.leftBehind !== undefined &&
-        !(await telling.divergence(found.board, roles, work, next.leftBehind, evidenceOf(active, passive)))
+        !(await telling.divergence(found.board, roles, work, next.leftBehind, situation))
       ) {
         return { nextMs: 0 };
       }
@@ -386,10 +386,6 @@ function isForNow(applied: Applied): boolean {
 
 function rowOf(evidence: Evidence): HostRow | null {
   return evidence.kind === 'answered' ? evidence.facts.row : null;
-}
-
-function evidenceOf(active: Look, passive: Look): { readonly active: Evidence; readonly passive: Evidence } {
-  return { active: active.evidence, passive: passive.evidence };
 }
 
 function isRefused(applied: Applied): boolean {
