@@ -3,12 +3,13 @@
 
 import { spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { MysqlAccess } from '../core/config.ts';
 import { messageOf } from '../core/errors.ts';
 import { splitHost } from '../core/pair.ts';
 import type { Salvage, Salvaged, SalvageOrder } from '../core/salvage.ts';
+import { writePrivately } from './private-file.ts';
 
 /** Where servers and their clients are installed; the daemon's own PATH may be shorter. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/mysql/bin';
@@ -170,16 +171,6 @@ async function sizeOf(folder: string): Promise<number> {
     }),
   );
   return sizes.reduce((sum, size) => sum + size, 0);
-}
-
-async function writePrivately(path: string, text: string): Promise<void> {
-  const file = await open(path, 'w', 0o600);
-  try {
-    await file.chmod(0o600);
-    await file.writeFile(text);
-  } finally {
-    await file.close();
-  }
 }
 
 /** In quotes a server's option file knows backslashes; a line break cannot be written. */

@@ -2,13 +2,14 @@
 // empty. Comes from commands/agent.ts as core/agent-memory.ts; it holds no secrets, and what it cannot read or write hinders nothing.
 
 import { readFileSync } from 'node:fs';
-import { mkdir, open, rename } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { AgentMemory, RememberedPair } from '../core/agent-memory.ts';
 import type { Policy } from '../core/decision.ts';
 import { messageOf } from '../core/errors.ts';
 import type { Log } from '../core/log.ts';
 import { type Host, parseHost } from '../core/pair.ts';
+import { writePrivately } from './private-file.ts';
 
 /** Grows when an older agent could not make sense of the file. */
 const VERSION = 1;
@@ -137,15 +138,7 @@ async function write(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   // Several agents on one machine may share the file (with one content): each writes its own before it takes the place.
   const fresh = `${path}.${process.pid}.new`;
-  const file = await open(fresh, 'w', 0o600);
-  try {
-    // Somebody may have left one there that others can read.
-    await file.chmod(0o600);
-    await file.writeFile(text);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  await writePrivately(fresh, text);
   await rename(fresh, path);
 }
 
@@ -175,7 +168,7 @@ function policyOf(policy: Fields): Policy {
     leaseAgents: amount(policy, 'leaseAgents', 1),
     onUnreachable: word(policy, 'onUnreachable', ['promote', 'wait'] as const),
     fenceHook: policy['fenceHook'] === null ? null : string(policy, 'fenceHook'),
-    // A file of before 0.2 has neither.
+    // A file of an older version has neither.
     durability: 'durability' in policy ? word(policy, 'durability', ['async', 'lossless'] as const) : 'async',
     onDivergence: 'onDivergence' in policy ? word(policy, 'onDivergence', ['merge', 'hold'] as const) : 'merge',
   };
