@@ -6,46 +6,23 @@ import { type Board, NO_SAFETY } from '../src/core/decision.ts';
 import type { Guard } from '../src/core/guard.ts';
 import type { Situation } from '../src/core/reconcile.ts';
 import { A, active, B, BOTH, type OfActive, passive } from './support/partnership.ts';
+import { someGuard, someSituation } from './support/plan.ts';
 
 /** B is the active and closed; A, opened by decision 7, takes writes. */
 function closing(a: OfActive, guard: Partial<Guard> = {}): Situation {
-  return {
+  return someSituation({
     roles: { active: B, passive: A },
     active: passive({ row: { opened: { number: 8, id: 'd8', startedSec: 200 } } }),
     passive: active(a),
     incumbent: true,
-    passiveWroteLast: false,
-    passiveGone: false,
-    ioStopped: [],
-    accountsStuck: [],
-    passiveRestarted: false,
     policy: { ...NO_SAFETY, fencing: 'lease', durability: 'lossless' },
-    force: false,
-    tooLate: false,
-    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
-    openWithinSec: 3,
-    guard: {
+    guard: someGuard({
       epoch: { number: 8, id: 'd8', active: B },
-      lease: 'finite',
-      leaseMs: 3_000,
-      onUnreachable: 'wait',
-      unfenced: false,
-      flagOnBoard: false,
-      passiveArmed: true,
-      passiveDown: false,
-      passiveStuck: false,
-      claimedForMs: null,
-      passiveChosenSince: false,
       lastOpened: B,
-      stranger: null,
-      passiveStranger: null,
-      planned: false,
-      passiveKnew: null,
-      hook: 'none',
       lossless: { complete: BOTH, divergence: null },
       ...guard,
-    },
-  };
+    }),
+  });
 }
 
 describe('a host that takes writes while the active is closed', () => {

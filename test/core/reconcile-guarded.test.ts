@@ -9,6 +9,7 @@ import type { Evidence, Facts } from '../../src/core/observation.ts';
 import type { Epoch, Host } from '../../src/core/pair.ts';
 import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
 import { answered, failure, someReplication } from '../support/facts.ts';
+import { someGuard, someSituation } from '../support/plan.ts';
 
 const A: Host = '10.0.0.5:3306';
 const B: Host = '10.0.0.7:3306';
@@ -64,49 +65,26 @@ function hostB(row: Partial<HostRow> = {}, facts: Partial<Facts> = {}): Evidence
 }
 
 function aGuard(changes: Partial<Guard> = {}): Guard {
-  return {
+  return someGuard({
     epoch: EIGHT,
-    lease: 'finite',
-    leaseMs: 3_000,
-    onUnreachable: 'wait',
-    unfenced: false,
-    flagOnBoard: false,
-    passiveArmed: true,
-    passiveDown: false,
-    passiveStuck: false,
-    claimedForMs: null,
-    passiveChosenSince: false,
     lastOpened: A,
-    stranger: null,
-    passiveStranger: null,
-    planned: false,
-    passiveKnew: null,
-    hook: 'none',
-    lossless: null,
     ...changes,
-  };
+  });
 }
 
 /** B is to be the active, A is it. */
 function situation(changes: Partial<Omit<Situation, 'guard'>> = {}, guard: Partial<Guard> = {}): Situation {
-  return {
+  return someSituation({
     roles: { active: B, passive: A },
     active: hostB(),
     passive: hostA(),
     incumbent: false,
     passiveWroteLast: true,
     passiveGone: true,
-    ioStopped: [],
-    accountsStuck: [],
-    passiveRestarted: false,
     policy: { ...NO_SAFETY, fencing: 'lease' },
-    force: false,
-    tooLate: false,
-    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
-    openWithinSec: 3,
     guard: aGuard(guard),
     ...changes,
-  };
+  });
 }
 
 /** A is the active by decision 7 and stays it by decision 8. */

@@ -10,6 +10,7 @@ import type { Epoch } from '../../src/core/pair.ts';
 import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
 import { failure } from '../support/facts.ts';
 import { A, A1, ALONE, active, B, B1, BOTH, type OfActive, type OfPassive, passive } from '../support/partnership.ts';
+import { someGuard, someSituation } from '../support/plan.ts';
 
 /** B is to be the active; A is. */
 const EIGHT: Epoch = { number: 8, id: 'd8', active: B };
@@ -18,49 +19,28 @@ const claimed = { epoch: EIGHT } as const;
 const claimedA = { epoch: EIGHT_A } as const;
 
 function aGuard(changes: Partial<Guard> = {}): Guard {
-  return {
+  return someGuard({
     epoch: EIGHT,
-    lease: 'finite',
-    leaseMs: 3_000,
-    onUnreachable: 'wait',
-    unfenced: false,
-    flagOnBoard: false,
-    passiveArmed: true,
     passiveDown: true,
-    passiveStuck: false,
-    claimedForMs: null,
-    passiveChosenSince: false,
     lastOpened: A,
-    stranger: null,
-    passiveStranger: null,
-    planned: false,
-    passiveKnew: null,
-    hook: 'none',
     lossless: { complete: BOTH, divergence: null },
     ...changes,
-  };
+  });
 }
 
 /** A was killed and B takes over. */
 function failover(changes: Partial<Situation> = {}, guard: Partial<Guard> = {}): Situation {
-  return {
+  return someSituation({
     roles: { active: B, passive: A },
     active: b(),
     passive: failure('refused'),
     incumbent: false,
     passiveWroteLast: true,
     passiveGone: true,
-    ioStopped: [],
-    accountsStuck: [],
-    passiveRestarted: false,
     policy: { ...NO_SAFETY, fencing: 'lease', durability: 'lossless' },
-    force: false,
-    tooLate: false,
-    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
-    openWithinSec: 3,
     guard: aGuard(guard),
     ...changes,
-  };
+  });
 }
 
 /** B as a drain finds it: claimed, not acknowledging yet. */

@@ -8,30 +8,20 @@ import type { Host } from '../../src/core/pair.ts';
 import { type Next, nextStep, type Situation } from '../../src/core/reconcile.ts';
 import type { Step } from '../../src/core/step.ts';
 import { answered, failure, someFacts, someReplication } from '../support/facts.ts';
+import { someSituation } from '../support/plan.ts';
 
 const A: Host = '10.0.0.5:3306';
 const B: Host = '10.0.0.7:3306';
 
 /** B is to be the active, A was it. */
 function situation(changes: Partial<Situation> = {}): Situation {
-  return {
+  return someSituation({
     roles: { active: B, passive: A },
     active: answered({ serverId: 2, replication: someReplication({ source: A, sourceServerId: 1 }) }),
     passive: answered({ serverId: 1, readOnly: false }),
     incumbent: false,
-    passiveWroteLast: false,
-    passiveGone: false,
-    ioStopped: [],
-    accountsStuck: [],
-    passiveRestarted: false,
-    policy: NO_SAFETY,
-    force: false,
-    tooLate: false,
-    progress: { receivedBefore: null, drainingSec: 0, withoutWriterSec: 0 },
-    openWithinSec: 3,
-    guard: null,
     ...changes,
-  };
+  });
 }
 
 function follower(changes: Parameters<typeof someReplication>[0] = {}, facts: Partial<Facts> = {}): Evidence {
